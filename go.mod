@@ -1,0 +1,3 @@
+module github.com/freeflow-rdma/freeflow
+
+go 1.26
