@@ -1,11 +1,12 @@
-// Package uapi is the kernel's user-space RDMA ABI as typed byte slices: the uverbs write() commands of
-// rdma/ib_user_verbs.h with Soft-RoCE's driver data, and the rings of rdma/rdma_user_rxe.h.
+// Package uapi is the kernel's user-space RDMA ABI: the uverbs write() commands of rdma/ib_user_verbs.h with
+// Soft-RoCE's driver data (uverbs_*.go), and the offsets of the rings of rdma/rdma_user_rxe.h (rxe.go).
 //
-// It knows layouts and lengths, and nothing else: no objects, no limits, no I/O. Decoders take the bytes that a program
-// wrote, hostile ones included, check every length, and give a small struct or errno EINVAL; encoders give
-// response bytes. Names follow the headers' (uverbs_*.go for commands, rxe.go for rings), and a test holds
-// every offset and size here against the headers that the C compiler finds.
+// It knows layouts and lengths, and nothing else: no objects, no limits, no I/O, no unsafe. ParseCommand takes the bytes that a
+// program wrote, hostile ones included, checks every length as the kernel does, and splits them; Decode
+// and Response turn core structures and driver data into Go structs of the same layout and back.
+// Each struct here names the C struct that it mirrors, each field the member, and a test holds all of them, and every ring
+// offset, against the headers that the C compiler finds.
 //
 // All integers are in host byte order, which on the machines that FreeFlow runs on is little endian. Nothing here keeps
-// state, so any goroutine may call it; getters read the slice they are called on and copy nothing.
+// state, so any goroutine may call it. Decoded structs are copies; a Command's slices alias what was parsed.
 package uapi
