@@ -36,6 +36,7 @@ type Registry struct {
 	networks map[string]*network
 	entries  map[string]*Entry // by ID
 	names    map[string]string // name to ID
+	retired  map[string]bool   // IDs that cannot come back yet
 }
 
 type network struct {
@@ -50,6 +51,7 @@ func NewRegistry(mode string) *Registry {
 		networks: make(map[string]*network),
 		entries:  make(map[string]*Entry),
 		names:    make(map[string]string),
+		retired:  make(map[string]bool),
 	}
 }
 
@@ -92,17 +94,27 @@ func (r *Registry) Expect(id, network string, ip netip.Addr) {
 	}
 }
 
-// Forget frees what was expected and has not come. It reports whether the container id is one of those.
-func (r *Registry) Forget(id string) bool {
+// Retire ends the wait for an expected container: it can no longer register. It reports false if the
+// container has registered. Its address is free only after Forget, so that in between what is left of the
+// container can be removed.
+func (r *Registry) Retire(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, alive := r.entries[id]; alive {
 		return false
 	}
+	r.retired[id] = true
+	return true
+}
+
+// Forget frees the address of a retired container.
+func (r *Registry) Forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.retired, id)
 	for _, n := range r.networks {
 		maps.DeleteFunc(n.owners, func(_ netip.Addr, owner string) bool { return owner == id })
 	}
-	return true
 }
 
 // Add takes a container in, and completes what its spec leaves open.
@@ -120,7 +132,7 @@ func (r *Registry) Add(spec admin.ContainerSpec) (Entry, error) {
 	if spec.ID == "" {
 		spec.ID = newID()
 	}
-	if _, taken := r.entries[spec.ID]; taken {
+	if _, taken := r.entries[spec.ID]; taken || r.retired[spec.ID] {
 		return Entry{}, fmt.Errorf("container ID %s is in use: %w", spec.ID, admin.ErrConflict)
 	}
 	if spec.Name == "" {

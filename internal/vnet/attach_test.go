@@ -50,7 +50,6 @@ func exchange(a, b *Namespace, address string) error {
 		}
 	}()
 	return a.Do(func() error {
-		// A dialer with a timeout would try from another goroutine, outside the namespace.
 		conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 		if err != nil {
 			return err
