@@ -1,0 +1,61 @@
+package engine
+
+// Streaming: when to look at a doorbell by timer instead of being woken for each ring (package comment).
+//
+//	           streakStart quick wake-ups                tick found a stream
+//	 woken ──────────────────────────────▶ on trial ───────────────────────────▶ polling
+//	   ▲                                      │ first tick found no stream           │ idleTicks ticks found nothing
+//	   └──────────────────────────────────────┴───────────────────────────────┘
+//
+// After a failed trial the doorbell needs twice as many quick wake-ups for the next, up to streakMax.
+
+const (
+	quickWake   = 6_000  // ns: a wake-up this soon after the worker slept is a quick one
+	streakStart = 16     // quick wake-ups before a trial
+	streakMax   = 65_536 //
+	streamTick  = 15_000 // ns between looks
+	streamFound = 4      // messages at a tick that make a stream
+	idleTicks   = 4      // ticks with nothing, or with no stream, that end it
+)
+
+// stream is what one worker knows of one doorbell's ringing.
+type stream struct {
+	streak   int  // quick wake-ups in a row
+	need     int  // of them for the next trial
+	trial    bool //
+	poor     int  // ticks in a row without a stream
+	messages int  // done since the last look
+}
+
+// woken counts a wake-up by a ring and reports whether it is time to poll.
+func (s *stream) woken(quick bool) bool {
+	if s.need == 0 {
+		s.need = streakStart
+	}
+	if !quick {
+		s.streak = 0
+		return false
+	}
+	s.streak++
+	if s.streak < s.need {
+		return false
+	}
+	s.streak, s.trial, s.poor, s.messages = 0, true, 0, 0
+	return true
+}
+
+// looked judges what was done since the last look and reports whether to go on polling.
+func (s *stream) looked() bool {
+	n := s.messages
+	s.messages = 0
+	if n >= streamFound {
+		s.trial, s.poor, s.need = false, 0, streakStart
+		return true
+	}
+	if s.trial && n > 0 {
+		s.need = min(2*s.need, streakMax)
+		return false
+	}
+	s.poor++
+	return s.poor < idleTicks
+}

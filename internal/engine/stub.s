@@ -1,0 +1,1 @@
+// The assembler file that lets sys_unsafe.go declare a function without a body.

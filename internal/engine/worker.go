@@ -1,0 +1,313 @@
+package engine
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+)
+
+// Worker is one goroutine of the engine, locked to its thread. Only Run, on this worker, may call its methods; fields below mu
+// are for others too.
+type Worker struct {
+	Name     string
+	Scratch  mem.Scratch // of the item that runs
+	e        *Engine
+	index    int
+	cpu      int
+	realtime bool
+	spins    bool
+
+	ready   queue       // items in turn
+	waiting []*Item     // items that said Wait
+	polled  []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
+	now     int64
+	sleptAt int64
+	lookAt  int64 // next look at the polled doorbells
+	idle    bool  // nothing has rung for a while: wait where the scheduler sees it
+	ep      int
+	events  [64]unix.EpollEvent
+
+	seq    atomic.Uint64 // odd while objects may be held (Engine.Quiesce)
+	mu     sync.Mutex
+	inbox  []*Item
+	adopt_ []*Doorbell
+	kickFD int
+	mail   atomic.Bool // inbox or adopt_ is not empty
+
+	// Counters for whoever wants to know how the engine fares.
+	Wakeups, Turns, Looks atomic.Uint64
+}
+
+const (
+	kickSlot   = -1
+	checkEvery = 50_000 // ns of work between looks for new rings
+	pollRNR    = 50_000 // ns: the longest a waiting item sleeps is bounded by its own WakeAt
+	goIdle     = 20_000_000
+)
+
+func (w *Worker) open() (err error) {
+	if w.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	if w.kickFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	return w.watch(w.kickFD, kickSlot)
+}
+
+func (w *Worker) close() {
+	_ = unix.Close(w.kickFD)
+	_ = unix.Close(w.ep)
+}
+
+func (w *Worker) watch(fd, slot int) error {
+	return unix.EpollCtl(w.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(slot)})
+}
+
+func (w *Worker) unwatch(fd int) { _ = unix.EpollCtl(w.ep, unix.EPOLL_CTL_DEL, fd, nil) }
+
+// kick wakes the worker. Any goroutine.
+func (w *Worker) kick() {
+	one := [8]byte{1}
+	_, _ = unix.Write(w.kickFD, one[:])
+}
+
+// post gives the worker an item that the caller has claimed. Any goroutine.
+func (w *Worker) post(it *Item) {
+	w.mu.Lock()
+	w.inbox = append(w.inbox, it)
+	w.mail.Store(true)
+	w.mu.Unlock()
+	w.kick()
+}
+
+// adopt makes the worker look at a doorbell by itself. Any goroutine.
+func (w *Worker) adopt(d *Doorbell) {
+	w.mu.Lock()
+	w.adopt_ = append(w.adopt_, d)
+	w.mail.Store(true)
+	w.mu.Unlock()
+	w.kick()
+}
+
+// Now is the worker's monotonic time in nanoseconds, read at the last wake-up or turn.
+func (w *Worker) Now() int64 { return w.now }
+
+// Schedule lets another item run soon, from within Run.
+func (w *Worker) Schedule(it *Item) {
+	if it.claim() {
+		w.ready.push(it)
+	}
+}
+
+// loop is the worker's life: take what rang, let items take turns, sleep.
+func (w *Worker) loop() {
+	runtime.LockOSThread()
+	defer w.e.running.Done()
+	w.settle()
+	n := 0
+	for !w.e.closed.Load() {
+		w.seq.Add(1)
+		w.now = nanotime()
+		w.takeRings(n)
+		if w.mail.Load() {
+			w.takeMail()
+		}
+		w.look()
+		w.wakeWaiting()
+		w.runTurns()
+		w.seq.Add(1)
+		n = w.sleep()
+	}
+}
+
+// takeRings queues the items of the doorbells that woke the worker.
+func (w *Worker) takeRings(n int) {
+	if n <= 0 {
+		return
+	}
+	w.Wakeups.Add(1)
+	slots := *w.e.slots.Load()
+	quick := n == 1 && w.now-w.sleptAt < quickWake
+	for i := range n {
+		slot := int(w.events[i].Fd)
+		if slot < 0 || slot >= len(slots) || slots[slot] == nil {
+			continue
+		}
+		d := slots[slot]
+		if d.gone.Load() {
+			continue
+		}
+		w.collect(d)
+		if d.mode == Fast || d.owner.Load() != nil {
+			continue
+		}
+		if k := d.wakeOf(w); k.strm.woken(quick) && d.owner.CompareAndSwap(nil, w) {
+			w.startPolling(d)
+		}
+	}
+}
+
+func (w *Worker) collect(d *Doorbell) {
+	d.bell.collect(func(handle uint32) {
+		if it := d.find(handle); it != nil {
+			w.Schedule(it)
+		}
+	})
+}
+
+// look goes over the doorbells that this worker polls.
+func (w *Worker) look() {
+	if len(w.polled) == 0 || !w.spins && w.now < w.lookAt {
+		return
+	}
+	w.Looks.Add(1)
+	for i := 0; i < len(w.polled); {
+		d := w.polled[i]
+		if d.gone.Load() {
+			w.polled = slices.Delete(w.polled, i, i+1)
+			continue
+		}
+		if d.mode != Fast && !d.wakeOf(w).strm.looked() {
+			w.stopPolling(d)
+			w.polled = slices.Delete(w.polled, i, i+1)
+			continue
+		}
+		w.collect(d)
+		i++
+	}
+	w.lookAt = w.now + streamTick
+}
+
+// startPolling tells the program that it need not ring; the look after the store finds what was rung before it.
+func (w *Worker) startPolling(d *Doorbell) {
+	d.bell.storePoll(true)
+	w.polled = append(w.polled, d)
+	w.lookAt = w.now + streamTick
+	w.collect(d)
+}
+
+// stopPolling goes back to being woken; the look after the store finds what was rung in silence.
+func (w *Worker) stopPolling(d *Doorbell) {
+	d.bell.storePoll(false)
+	w.collect(d)
+	d.owner.Store(nil)
+}
+
+// takeMail takes what others left for this worker.
+func (w *Worker) takeMail() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mail.Store(false)
+	for _, it := range w.inbox {
+		w.ready.push(it)
+	}
+	w.inbox = w.inbox[:0]
+	w.polled = append(w.polled, w.adopt_...)
+	w.adopt_ = nil
+}
+
+// wakeWaiting queues the waiting items whose time has come, and drops from the list those that somebody scheduled.
+func (w *Worker) wakeWaiting() {
+	for i := 0; i < len(w.waiting); {
+		it := w.waiting[i]
+		if it.state.Load() == itemWaiting {
+			if w.now < it.WakeAt {
+				i++
+				continue
+			}
+			w.Schedule(it)
+		}
+		w.waiting[i] = w.waiting[len(w.waiting)-1]
+		w.waiting[len(w.waiting)-1] = nil
+		w.waiting = w.waiting[:len(w.waiting)-1]
+	}
+}
+
+// runTurns lets items take turns until there are none, or it is time to look for new rings.
+func (w *Worker) runTurns() {
+	until := w.now + checkEvery
+	for it := w.ready.pop(); it != nil; it = w.ready.pop() {
+		w.turn(it)
+		if w.ready.head == nil {
+			return
+		}
+		if w.now = nanotime(); w.now >= until {
+			return
+		}
+	}
+}
+
+func (w *Worker) turn(it *Item) {
+	w.Turns.Add(1)
+	it.state.Store(itemRunning)
+	switch it.runner.Run(w, Quantum) {
+	case More:
+		it.state.Store(itemQueued)
+		w.ready.push(it)
+	case Wait:
+		if it.state.CompareAndSwap(itemRunning, itemWaiting) {
+			w.waiting = append(w.waiting, it)
+			return
+		}
+		it.state.Store(itemQueued)
+		w.ready.push(it)
+	default:
+		if !it.state.CompareAndSwap(itemRunning, itemIdle) {
+			it.state.Store(itemQueued)
+			w.ready.push(it)
+		}
+	}
+}
+
+// Did counts messages that an item of the doorbell has done, for streaming.
+func (w *Worker) Did(it *Item, messages int) {
+	if it.bell.owner.Load() == w {
+		it.bell.wakeOf(w).strm.messages += messages
+	}
+}
+
+// timeout is how long the worker may sleep in ns; -1 for ever.
+func (w *Worker) timeout() int64 {
+	if w.ready.head != nil || w.mail.Load() || w.spins && len(w.polled) > 0 {
+		return 0
+	}
+	at := int64(-1)
+	if len(w.polled) > 0 {
+		at = w.lookAt
+	}
+	for _, it := range w.waiting {
+		if it.state.Load() != itemWaiting {
+			return 0
+		}
+		if at < 0 || it.WakeAt < at {
+			at = it.WakeAt
+		}
+	}
+	if at < 0 {
+		return -1
+	}
+	return max(at-nanotime(), 0)
+}
+
+// sleep waits for rings and gives the number of events.
+func (w *Worker) sleep() int {
+	t := w.timeout()
+	if t == 0 && w.spins && w.ready.head == nil {
+		return 0
+	}
+	w.sleptAt = nanotime()
+	n, errno := epollWait(w.ep, w.events[:], t, w.idle)
+	// An interruption is the Go scheduler's, which wants the processor of a thread that has been away for long.
+	w.idle = errno == syscall.EINTR && t < 0
+	return n
+}
+
+// Crowded reports that so many items wait that they should do so less eagerly.
+func (w *Worker) Crowded() bool { return len(w.waiting) > 16 }

@@ -1,0 +1,108 @@
+package local
+
+import (
+	"encoding/binary"
+
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+const (
+	grhSize = 40
+	udMTU   = 4096
+	// qkeyOwn: a QKey with the high bit set means the sender's own (IBTA 10.2.5).
+	qkeyOwn = 1 << 31
+	// An address's packet would have BTH, DETH and ICRC around the payload.
+	udOverhead = 12 + 8 + 4
+)
+
+// datagram sends a UD message to one queue pair, or to every member of a multicast group. What cannot be delivered is lost without a word.
+func datagram(w *engine.Worker, qp *verbs.QP) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	av := qp.AV(s.WQE.AHNum)
+	if av == nil {
+		return refused, verbs.WCLocQPOpErr
+	}
+	if s.Length > udMTU {
+		return refused, verbs.WCLocLenErr
+	}
+	src, f := gather(qp, w.Scratch.A[:0], 0, s.Length, 0)
+	if f != verbs.FaultNone {
+		return refused, localStatus(f)
+	}
+	qkey := s.WQE.RemoteQKey
+	if qkey&qkeyOwn != 0 {
+		qkey = qp.Attr().QKey
+	}
+	var grh [grhSize]byte
+	fillGRH(&grh, qp, av)
+	qp.Advance(1)
+	if av.DGID.IsMulticast() {
+		for _, peer := range qp.Members(av.DGID) {
+			if peer != qp { // IBTA 10.5.2: a sender does not hear itself, unless it is attached; see below
+				deliver(w, qp, peer, qkey, &grh, src)
+			}
+		}
+		return done(qp)
+	}
+	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
+	if peer != nil && peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID) {
+		deliver(w, qp, peer, qkey, &grh, src)
+	}
+	return done(qp)
+}
+
+// deliver puts a datagram into a receive of the peer, if it has one and takes the QKey.
+func deliver(w *engine.Worker, qp, peer *verbs.QP, qkey uint32, grh *[grhSize]byte, src []mem.Span) {
+	s := &qp.Send
+	peer.Resp.Lock()
+	defer peer.Resp.Unlock()
+	if st := peer.State(); peer.Type != verbs.TypeUD || peer.Dead() || st < verbs.StateRTR || st == verbs.StateError || peer.Attr().QKey != qkey {
+		return
+	}
+	ok, bad := peer.TakeRecv()
+	if !ok {
+		return
+	}
+	if bad {
+		recvError(peer, verbs.WCLocQPOpErr)
+		return
+	}
+	rw := &peer.Resp.WQE
+	total := s.Length + grhSize
+	if uint64(total) > recvRoom(rw) {
+		recvError(peer, verbs.WCLocLenErr)
+		return
+	}
+	dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], 0, total, verbs.AccessLocalWrite)
+	if f != verbs.FaultNone {
+		recvError(peer, verbs.WCLocProtErr)
+		return
+	}
+	from := append(append(w.Scratch.C[:0], mem.Mapped(grh[:])), src...)
+	if _, err := mem.Copy(dst, from, w.Scratch.Bounce[:]); err != nil {
+		recvError(peer, verbs.WCLocProtErr)
+		return
+	}
+	x := verbs.Received{Opcode: verbs.WCRecv, Flags: verbs.WCGRH, Length: total, SrcQP: qp.Num, Solicited: solicited(qp)}
+	if verbs.Opcode(s.WQE.Opcode) == verbs.OpSendImm {
+		x.Flags, x.Imm = x.Flags|verbs.WCWithImm, s.WQE.Imm
+	}
+	peer.Expect(1)
+	peer.CompleteRecv(&x)
+}
+
+// fillGRH writes the global route header in its IPv6 form, which every consumer takes, also for IPv4 addresses (RoCEv2
+// has no GRH; the receiver's buffer has room for one all the same, IBTA A17.4.5.1).
+func fillGRH(b *[grhSize]byte, qp *verbs.QP, av *verbs.AHAttr) {
+	binary.BigEndian.PutUint32(b[0:], 6<<28|uint32(av.TrafficClass)<<20|av.FlowLabel&0xfffff)
+	binary.BigEndian.PutUint16(b[4:], uint16(qp.Send.Length+udOverhead))
+	b[6] = 17 // UDP
+	if b[7] = av.HopLimit; b[7] == 0 {
+		b[7] = 64
+	}
+	sgid := qp.Container().GIDs[av.SGIDIndex]
+	copy(b[8:24], sgid[:])
+	copy(b[24:40], av.DGID[:])
+}

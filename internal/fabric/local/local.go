@@ -1,0 +1,120 @@
+package local
+
+import (
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+// Carrier is verbs.Carrier for peers on the same host. It has no state of its own.
+type Carrier struct{}
+
+// flushBatch bounds the flush completions of one turn.
+const flushBatch = 256
+
+// Run lets a queue pair carry about budget bytes.
+func (Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
+	switch qp.State() {
+	case verbs.StateRTS:
+		return run(w, qp, budget)
+	case verbs.StateSQD:
+		if qp.Send.Active && qp.Send.Peer != nil {
+			return run(w, qp, budget) // a message that has begun is finished first
+		}
+		qp.Drained()
+		return engine.Idle
+	case verbs.StateSQE:
+		return flushSend(qp)
+	case verbs.StateError:
+		return flushAll(w, qp)
+	case verbs.StateRTR:
+		return lonely(w, qp)
+	}
+	return engine.Idle
+}
+
+// run takes work requests one after the other.
+func run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
+	messages := 0
+	defer func() { w.Did(&qp.Item, messages) }()
+	for budget > 0 {
+		if !qp.Send.Active {
+			ok, bad := qp.Next()
+			if !ok {
+				return lonely(w, qp)
+			}
+			if status := begin(qp, bad); status != verbs.WCSuccess {
+				fail(qp, status)
+				return again(qp)
+			}
+		}
+		used, wait := step(w, qp, budget)
+		if wait {
+			return engine.Wait
+		}
+		if !qp.Send.Active {
+			messages++
+		}
+		budget -= max(used, engine.MessageCost)
+		if s := qp.State(); s != verbs.StateRTS {
+			return again(qp)
+		}
+	}
+	return engine.More
+}
+
+// again asks for another turn if the change of state left something to do.
+func again(qp *verbs.QP) engine.Verdict {
+	if s := qp.State(); s == verbs.StateError || s == verbs.StateSQE || s == verbs.StateSQD {
+		return engine.More
+	}
+	return engine.Idle
+}
+
+// fail completes the current work request with an error and takes the queue pair where the specification has it:
+// ERR for RC, SQE for UC and UD (IBTA 10.3.1).
+func fail(qp *verbs.QP, status verbs.WCStatus) {
+	if qp.Type == verbs.TypeRC {
+		qp.Fail()
+	} else {
+		qp.FailSend()
+	}
+	qp.Complete(status)
+}
+
+func flushSend(qp *verbs.QP) engine.Verdict {
+	if qp.FlushSend(flushBatch) == flushBatch {
+		return engine.More
+	}
+	return engine.Idle
+}
+
+// flushAll empties both queues of a queue pair in error, and looks again now and then: receives are posted without a doorbell.
+func flushAll(w *engine.Worker, qp *verbs.QP) engine.Verdict {
+	s, r := qp.FlushSend(flushBatch), qp.FlushRecv(flushBatch)
+	if s == flushBatch || r == flushBatch {
+		return engine.More
+	}
+	qp.WakeAt = w.Now() + flushEvery
+	return engine.Wait
+}
+
+// lonely is a queue pair with nothing to send. If its peer's process died it goes to error when the retry time is over, so
+// that a program that only waits for messages hears of it.
+func lonely(w *engine.Worker, qp *verbs.QP) engine.Verdict {
+	if !qp.PeerGone() || qp.Type != verbs.TypeRC {
+		return engine.Idle
+	}
+	s := &qp.Send
+	if s.GoneBy == 0 {
+		s.GoneBy = w.Now() + retryTime(qp.Attr())
+	}
+	if w.Now() < s.GoneBy {
+		qp.WakeAt = s.GoneBy
+		return engine.Wait
+	}
+	s.GoneBy = 0
+	if qp.Fail() {
+		qp.Event(verbs.EventQPFatal)
+	}
+	return engine.More
+}

@@ -1,0 +1,183 @@
+package local
+
+import (
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+// accessError is a request that names memory it may not have: the responder goes to error and says so, and the requester
+// completes with a remote access error (IBTA 9.9.3). The caller holds the peer's Resp.
+func accessError(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	peer.Fail()
+	peer.Event(verbs.EventQPAccessErr)
+	return afterNAK(qp, verbs.WCRemAccessErr)
+}
+
+// invalidRequest is a request that the responder does not take.
+func invalidRequest(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	peer.Fail()
+	peer.Event(verbs.EventQPReqErr)
+	return afterNAK(qp, verbs.WCRemInvReqErr)
+}
+
+// afterNAK gives the requester's status; UC has no NAK and drops what the responder refuses.
+func afterNAK(qp *verbs.QP, status verbs.WCStatus) (outcome, verbs.WCStatus) {
+	if qp.Type == verbs.TypeUC {
+		return vanished, 0
+	}
+	return refused, status
+}
+
+// write carries a slice of an RDMA WRITE, and after the last, with immediate data, takes a receive.
+func write(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	if n := min(s.Length-s.Done, uint32(budget)); n > 0 {
+		src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
+		if f != verbs.FaultNone {
+			return refused, localStatus(f)
+		}
+		if peer.Attr().Access&verbs.AccessRemoteWrite == 0 {
+			return accessOrDrop(qp, peer)
+		}
+		dst, f := peer.Remote(w.Scratch.B[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr+uint64(s.Done), int(n), verbs.AccessRemoteWrite)
+		if f == verbs.FaultNone && s.Done == 0 && n < s.Length {
+			// The whole range is checked before the first byte moves, as a responder does with the RETH.
+			f = peer.RemoteCovers(verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr, int(s.Length), verbs.AccessRemoteWrite)
+		}
+		if f != verbs.FaultNone {
+			return accessOrDrop(qp, peer)
+		}
+		if ok, err := mem.Copy(dst, src, w.Scratch.Bounce[:]); err != nil {
+			return copyFailed(qp, peer, ok)
+		}
+		s.Done += n
+	}
+	if s.Done < s.Length {
+		return carried, 0
+	}
+	if verbs.Opcode(s.WQE.Opcode) == verbs.OpRDMAWriteImm {
+		ok, bad := peer.TakeRecv()
+		if !ok {
+			return noRecvOrDrop(qp)
+		}
+		if bad {
+			return badRecv(qp, peer)
+		}
+		advance(qp, peer)
+		peer.CompleteRecv(&verbs.Received{Opcode: verbs.WCRecvRDMAImm, Flags: verbs.WCWithImm, Length: s.Length, Imm: s.WQE.Imm,
+			SrcQP: qp.Num, Solicited: solicited(qp)})
+		return done(qp)
+	}
+	advance(qp, peer)
+	peer.Arrived(s.Length)
+	return done(qp)
+}
+
+// accessOrDrop is accessError for RC; a UC responder drops the message and stays as it is.
+func accessOrDrop(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	if qp.Type == verbs.TypeUC {
+		qp.Advance(packets(qp))
+		return vanished, 0
+	}
+	return accessError(qp, peer)
+}
+
+// copyFailed is memory that went away under its registration: srcOK says that it was the destination's.
+func copyFailed(qp, peer *verbs.QP, srcOK bool) (outcome, verbs.WCStatus) {
+	if !srcOK {
+		return refused, verbs.WCLocProtErr
+	}
+	peer.Fail()
+	return afterNAK(qp, verbs.WCRemOpErr)
+}
+
+// read carries a slice of an RDMA READ.
+func read(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	a := peer.Attr()
+	if a.MaxDestRdAtomic == 0 {
+		return invalidRequest(qp, peer)
+	}
+	if n := min(s.Length-s.Done, uint32(budget)); n > 0 {
+		dst, f := gather(qp, w.Scratch.B[:0], s.Done, n, verbs.AccessLocalWrite)
+		if f != verbs.FaultNone {
+			return refused, localStatus(f)
+		}
+		if a.Access&verbs.AccessRemoteRead == 0 {
+			return accessError(qp, peer)
+		}
+		src, f := peer.Remote(w.Scratch.A[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr+uint64(s.Done), int(n), verbs.AccessRemoteRead)
+		if f == verbs.FaultNone && s.Done == 0 && n < s.Length {
+			f = peer.RemoteCovers(verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr, int(s.Length), verbs.AccessRemoteRead)
+		}
+		if f != verbs.FaultNone {
+			return accessError(qp, peer)
+		}
+		if ok, err := mem.Copy(dst, src, w.Scratch.Bounce[:]); err != nil {
+			if ok {
+				return refused, verbs.WCLocProtErr
+			}
+			peer.Fail()
+			return refused, verbs.WCRemOpErr
+		}
+		s.Done += n
+	}
+	if s.Done < s.Length {
+		return carried, 0
+	}
+	advance(qp, peer)
+	return done(qp)
+}
+
+// atomic does a compare-and-swap or fetch-and-add of 8 bytes.
+func atomic(w *engine.Worker, qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	a := peer.Attr()
+	if s.Length != 8 {
+		return refused, verbs.WCLocLenErr
+	}
+	if a.MaxDestRdAtomic == 0 || s.WQE.RemoteAddr%8 != 0 {
+		return invalidRequest(qp, peer)
+	}
+	dst, f := gather(qp, w.Scratch.B[:0], 0, 8, verbs.AccessLocalWrite)
+	if f != verbs.FaultNone {
+		return refused, localStatus(f)
+	}
+	if a.Access&verbs.AccessRemoteAtomic == 0 {
+		return accessError(qp, peer)
+	}
+	at, f := peer.Remote(w.Scratch.A[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr, 8, verbs.AccessRemoteAtomic)
+	if f != verbs.FaultNone {
+		return accessError(qp, peer)
+	}
+	if len(at) != 1 { // the memory of aligned bytes is never in two pieces, unless iova and address differ by less than 8
+		return invalidRequest(qp, peer)
+	}
+	var old uint64
+	var err error
+	if verbs.Opcode(s.WQE.Opcode) == verbs.OpAtomicCmpAndSwp {
+		old, err = at[0].CompareAndSwap(s.WQE.CompareAdd, s.WQE.Swap)
+	} else {
+		old, err = at[0].FetchAdd(s.WQE.CompareAdd)
+	}
+	if err != nil {
+		peer.Fail()
+		return refused, verbs.WCRemOpErr
+	}
+	if err := mem.PutUint64(dst, old, &w.Scratch); err != nil {
+		return refused, verbs.WCLocProtErr
+	}
+	s.Done = 8
+	advance(qp, peer)
+	return done(qp)
+}
+
+// advance moves both sides' PSNs over the message.
+func advance(qp, peer *verbs.QP) {
+	n := packets(qp)
+	qp.Advance(n)
+	peer.Expect(n)
+}
+
+func solicited(qp *verbs.QP) bool { return qp.Send.WQE.SendFlags&uint32(verbs.SendSolicited) != 0 }

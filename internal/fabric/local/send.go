@@ -1,0 +1,111 @@
+package local
+
+import (
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/ring"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+// noRecvOrDrop is a message that finds no receive: RC waits, UC loses it.
+func noRecvOrDrop(qp *verbs.QP) (outcome, verbs.WCStatus) {
+	if qp.Type == verbs.TypeUC {
+		qp.Advance(packets(qp))
+		return vanished, 0
+	}
+	return noRecv, 0
+}
+
+// recvError ends the receive that was taken with an error: the responder goes to error (IBTA 10.10.2.2). The caller holds the peer's Resp.
+func recvError(peer *verbs.QP, status verbs.WCStatus) {
+	peer.CompleteRecv(&verbs.Received{Status: status, Opcode: verbs.WCRecv})
+	peer.Fail()
+}
+
+// badRecv is a receive queue entry that is not well formed.
+func badRecv(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	recvError(peer, verbs.WCLocQPOpErr)
+	return afterNAK(qp, verbs.WCRemOpErr)
+}
+
+// recvRoom is the number of bytes that the taken receive has room for.
+func recvRoom(w *ring.RecvWQE) uint64 {
+	sum := uint64(0)
+	for i := range w.NumSGE {
+		sum += uint64(w.SGE[i].Length)
+	}
+	return sum
+}
+
+// send carries a slice of a SEND. With the first it takes a receive, with the last it completes both.
+func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	if s.Stage == 0 {
+		if o, status := accept(qp, peer); o != carried {
+			return o, status
+		}
+		s.Stage, s.RNRBy = 1, 0
+	} else if !peer.Resp.Taken {
+		return lost(qp) // the responder has been reset under the message
+	}
+	if n := min(s.Length-s.Done, uint32(budget)); n > 0 {
+		src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
+		if f != verbs.FaultNone {
+			return refused, localStatus(f)
+		}
+		rw := &peer.Resp.WQE
+		dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], s.Done, n, verbs.AccessLocalWrite)
+		if f != verbs.FaultNone {
+			recvError(peer, verbs.WCLocProtErr)
+			return afterNAK(qp, verbs.WCRemOpErr)
+		}
+		if ok, err := mem.Copy(dst, src, w.Scratch.Bounce[:]); err != nil {
+			if ok {
+				recvError(peer, verbs.WCLocProtErr)
+			}
+			return copyFailed(qp, peer, ok)
+		}
+		s.Done += n
+	}
+	if s.Done < s.Length {
+		return carried, 0
+	}
+	return delivered(qp, peer)
+}
+
+// accept takes a receive for the message and checks that it fits.
+func accept(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	if peer.Resp.Taken {
+		// A message of an earlier connection was cut off in the middle; its receive is used for this one, as after a reset it would be.
+		peer.Resp.Taken = true
+	} else if ok, bad := peer.TakeRecv(); !ok {
+		return noRecvOrDrop(qp)
+	} else if bad {
+		return badRecv(qp, peer)
+	}
+	if uint64(s.Length) > recvRoom(&peer.Resp.WQE) {
+		recvError(peer, verbs.WCLocLenErr)
+		return afterNAK(qp, verbs.WCRemInvReqErr)
+	}
+	return carried, 0
+}
+
+// delivered completes a SEND on both sides, the receiver's first.
+func delivered(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	x := verbs.Received{Opcode: verbs.WCRecv, Length: s.Length, SrcQP: qp.Num, Solicited: solicited(qp)}
+	switch verbs.Opcode(s.WQE.Opcode) {
+	case verbs.OpSendImm:
+		x.Flags, x.Imm = verbs.WCWithImm, s.WQE.Imm
+	case verbs.OpSendInv:
+		if !peer.Invalidate(verbs.RKey(s.WQE.Imm)) {
+			recvError(peer, verbs.WCMWBindErr)
+			return refused, verbs.WCRemAccessErr
+		}
+		x.Flags, x.Imm = verbs.WCWithInv, s.WQE.Imm
+	}
+	advance(qp, peer)
+	peer.CompleteRecv(&x)
+	return done(qp)
+}

@@ -1,0 +1,194 @@
+package local
+
+import (
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/ring"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+// begin checks a new work request as far as it can be checked here (IBTA 10.7.2), and sums its length.
+func begin(qp *verbs.QP, bad bool) verbs.WCStatus {
+	s := &qp.Send
+	s.Length = 0
+	if bad || !permitted(qp.Type, verbs.Opcode(s.WQE.Opcode)) {
+		return verbs.WCLocQPOpErr
+	}
+	sum := uint64(s.WQE.InlineLength)
+	for i := range s.WQE.NumSGE {
+		sum += uint64(s.WQE.SGE[i].Length)
+	}
+	if sum > verbs.MaxMessage {
+		return verbs.WCLocLenErr
+	}
+	s.Length = uint32(sum)
+	if s.WQE.SendFlags&uint32(verbs.SendInline) != 0 {
+		switch verbs.Opcode(s.WQE.Opcode) {
+		case verbs.OpRDMARead, verbs.OpAtomicCmpAndSwp, verbs.OpAtomicFetchAdd:
+			return verbs.WCLocQPOpErr
+		}
+	}
+	return verbs.WCSuccess
+}
+
+// permitted says which operations a service type has (IBTA table 38).
+func permitted(t verbs.QPType, op verbs.Opcode) bool {
+	switch op {
+	case verbs.OpSend, verbs.OpSendImm:
+		return true
+	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm, verbs.OpBindMW, verbs.OpLocalInv:
+		return t != verbs.TypeUD
+	case verbs.OpRDMARead, verbs.OpAtomicCmpAndSwp, verbs.OpAtomicFetchAdd, verbs.OpSendInv:
+		return t == verbs.TypeRC
+	}
+	return false
+}
+
+// outcome is what a step came to.
+type outcome uint8
+
+const (
+	carried  outcome = iota // a slice was carried, or the message is done: Complete was called
+	noPeer                  // the peer does not answer
+	noRecv                  // the peer has no receive posted
+	refused                 // the work request ends with the status
+	vanished                // UC: the message is lost on the way, which the sender does not notice
+)
+
+// step carries one slice of the current work request, at most budget bytes. wait says that nothing can be done now.
+func step(w *engine.Worker, qp *verbs.QP, budget int) (used int, wait bool) {
+	before := qp.Send.Done
+	o, status := dispatch(w, qp, budget)
+	switch o {
+	case noPeer:
+		if waitPeer(w, qp) {
+			return 0, true
+		}
+		fail(qp, verbs.WCRetryExcErr)
+	case noRecv:
+		if waitRecv(w, qp, qp.Send.Peer) {
+			return 0, true
+		}
+		fail(qp, verbs.WCRNRRetryExcErr)
+	case refused:
+		fail(qp, status)
+	case vanished:
+		qp.Complete(verbs.WCSuccess)
+	}
+	return int(qp.Send.Done - before), false
+}
+
+func dispatch(w *engine.Worker, qp *verbs.QP, budget int) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	op := verbs.Opcode(s.WQE.Opcode)
+	switch op {
+	case verbs.OpBindMW:
+		b := verbs.Bind{Window: verbs.RKey(s.WQE.MWRKey), NewKey: verbs.RKey(s.WQE.MWNewKey), Region: verbs.LKey(s.WQE.MWLKey),
+			Addr: s.WQE.RemoteAddr, Length: s.WQE.MWLength, Access: verbs.Access(s.WQE.MWAccess)}
+		if !qp.BindMW(&b) {
+			return refused, verbs.WCMWBindErr
+		}
+		return done(qp)
+	case verbs.OpLocalInv:
+		if !qp.Invalidate(verbs.RKey(s.WQE.Imm)) {
+			return refused, verbs.WCLocQPOpErr
+		}
+		return done(qp)
+	}
+	if qp.Type == verbs.TypeUD {
+		return datagram(w, qp)
+	}
+	peer := peerOf(qp)
+	if peer == nil {
+		return lost(qp)
+	}
+	if s.RNRBy != 0 && peer == s.Peer && peer.NoRecv() {
+		return noRecv, 0
+	}
+	s.Peer = peer
+	peer.Resp.Lock()
+	defer peer.Resp.Unlock()
+	if st := peer.State(); st < verbs.StateRTR || st == verbs.StateError || peer.Dead() {
+		return lost(qp)
+	}
+	s.RetryBy = 0
+	switch op {
+	case verbs.OpSend, verbs.OpSendImm, verbs.OpSendInv:
+		return send(w, qp, peer, budget)
+	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm:
+		return write(w, qp, peer, budget)
+	case verbs.OpRDMARead:
+		return read(w, qp, peer, budget)
+	}
+	return atomic(w, qp, peer)
+}
+
+// lost is a message that nobody answers: RC tries again, UC does not notice.
+func lost(qp *verbs.QP) (outcome, verbs.WCStatus) {
+	if qp.Type == verbs.TypeUC {
+		qp.Advance(packets(qp))
+		return vanished, 0
+	}
+	return noPeer, 0
+}
+
+// done completes the work request with success.
+func done(qp *verbs.QP) (outcome, verbs.WCStatus) {
+	qp.Complete(verbs.WCSuccess)
+	return carried, 0
+}
+
+// peerOf finds the queue pair that this one is connected to, and checks that the peer says so too: a message from
+// anybody else is dropped by a real responder.
+func peerOf(qp *verbs.QP) *verbs.QP {
+	a := qp.Attr()
+	p := qp.Device().QP(a.DestQPN)
+	if p == nil || p.Type != qp.Type || p.Dead() {
+		return nil
+	}
+	b, here, there := p.Attr(), qp.Container(), p.Container()
+	if b.DestQPN != qp.Num || here.Network != there.Network || !there.HasGID(a.AV.DGID) || !here.HasGID(b.AV.DGID) || there.Gone() {
+		return nil
+	}
+	return p
+}
+
+// packets is the number of packets the message would be at the path MTU.
+func packets(qp *verbs.QP) uint32 {
+	mtu := uint32(128) << qp.Attr().PathMTU
+	return max(1, (qp.Send.Length+mtu-1)/mtu)
+}
+
+// gather appends the memory of n bytes of the current work request's data, from its byte off on.
+func gather(qp *verbs.QP, out []mem.Span, off, n uint32, need verbs.Access) ([]mem.Span, verbs.Fault) {
+	s := &qp.Send
+	if s.WQE.InlineLength != 0 {
+		r, slot := qp.InlineAt()
+		return append(out, mem.Pointed(r.Inline(slot, off), int(n))), verbs.FaultNone
+	}
+	return scatter(qp, out, s.WQE.SGE[:s.WQE.NumSGE], off, n, need)
+}
+
+// scatter appends the memory of n bytes of an SGE list, from byte off on.
+func scatter(qp *verbs.QP, out []mem.Span, sges []ring.SGE, off, n uint32, need verbs.Access) ([]mem.Span, verbs.Fault) {
+	for i := range sges {
+		g := &sges[i]
+		if off >= g.Length {
+			off -= g.Length
+			continue
+		}
+		k := min(n, g.Length-off)
+		var f verbs.Fault
+		if out, f = qp.Local(out, verbs.LKey(g.LKey), g.Addr+uint64(off), int(k), need); f != verbs.FaultNone {
+			return out, f
+		}
+		off = 0
+		if n -= k; n == 0 {
+			break
+		}
+	}
+	return out, verbs.FaultNone
+}
+
+// localStatus is the status of a work request whose own SGEs are at fault.
+func localStatus(verbs.Fault) verbs.WCStatus { return verbs.WCLocProtErr }

@@ -1,0 +1,67 @@
+package local
+
+import (
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+// Times in nanoseconds.
+const (
+	pollEvery    = 40_000      // between looks for a receive
+	pollCrowd    = 80_000      // the same where many wait
+	peerEvery    = 2_000_000   // between looks for a peer that is not ready; becoming ready wakes at once
+	flushEvery   = 10_000_000  // between looks for receives posted to a queue pair in error
+	goneDefault  = 500_000_000 // retry time where the program set none
+	ackTimeoutNS = 4096        // unit of the ACK timeout (IBTA 9.7.6.1.3)
+)
+
+// rnrTimer is IBTA table 45: the RNR NAK timer codes in units of 10 µs.
+var rnrTimer = [32]int64{65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
+	3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152}
+
+// retryTime is how long a requester tries before it gives up on a peer.
+func retryTime(a *verbs.QPAttr) int64 {
+	if a.AckTimeout == 0 {
+		return goneDefault
+	}
+	return ackTimeoutNS << a.AckTimeout * int64(a.RetryCnt+1)
+}
+
+// waitPeer is a peer that does not answer: true to wait, false when the retries are used up.
+func waitPeer(w *engine.Worker, qp *verbs.QP) bool {
+	s, a := &qp.Send, qp.Attr()
+	if s.RetryBy == 0 {
+		qp.Stats.Retries.Add(1)
+		s.RetryBy = w.Now() + retryTime(a)
+	}
+	forever := a.AckTimeout == 0 && !qp.PeerGone()
+	if w.Now() >= s.RetryBy && !forever {
+		return false
+	}
+	qp.WakeAt = w.Now() + peerEvery
+	if !forever {
+		qp.WakeAt = min(qp.WakeAt, s.RetryBy)
+	}
+	return true
+}
+
+// waitRecv is a peer with no receive posted: true to wait, false when the RNR retries are used up.
+func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
+	s, a := &qp.Send, qp.Attr()
+	if s.RNRBy == 0 {
+		qp.Stats.RNRWaits.Add(1)
+		s.RNRLong = a.RNRRetry == 7
+		s.RNRBy = w.Now() + rnrTimer[peer.Attr().MinRNRTimer&31]*10_000*int64(a.RNRRetry)
+	}
+	if !s.RNRLong && w.Now() >= s.RNRBy {
+		return false
+	}
+	qp.WakeAt = w.Now() + pollEvery
+	if w.Crowded() {
+		qp.WakeAt = w.Now() + pollCrowd
+	}
+	if !s.RNRLong {
+		qp.WakeAt = min(qp.WakeAt, s.RNRBy)
+	}
+	return true
+}

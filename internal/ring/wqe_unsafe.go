@@ -1,0 +1,176 @@
+package ring
+
+import (
+	"unsafe"
+)
+
+// Offsets in a send queue entry (struct rxe_send_wqe), a receive queue entry (struct rxe_recv_wqe) and their
+// struct rxe_dma_info.
+const (
+	sqWRID       = 0
+	sqOpcode     = 12
+	sqSendFlags  = 16
+	sqImm        = 20
+	sqWR         = 24 // union: rdma, atomic, ud, mw
+	sqDMA        = 184
+	SendWQESize  = 208 // before SGEs or inline data
+	rqWRID       = 0
+	rqDMA        = 16
+	RecvWQESize  = 40 // before SGEs
+	dmaLength    = 0
+	dmaNumSGE    = 12
+	sgeSize      = 16
+	CQESize      = 64 // of a slot; struct ib_uverbs_wc has 48
+	MaxSGE       = 32
+	sendFlInline = 1 << 3
+)
+
+// SGE is one scatter/gather element: Length bytes at Addr, under LKey.
+type SGE struct {
+	Addr   uint64
+	Length uint32
+	LKey   uint32
+}
+
+// SendWQE is a router's own copy of a send queue entry. Of the union only the fields that the opcode means are of use.
+type SendWQE struct {
+	WRID      uint64
+	Opcode    uint32
+	SendFlags uint32
+	Imm       uint32 // immediate data in network order as it stood, or the key to invalidate
+
+	RemoteAddr uint64 // RDMA and atomics; MW: address of the window
+	RKey       uint32
+	CompareAdd uint64
+	Swap       uint64
+
+	RemoteQPN  uint32 // UD
+	RemoteQKey uint32
+	AHNum      uint32
+
+	MWLength uint64 // bind MW
+	MWLKey   uint32
+	MWRKey   uint32
+	MWNewKey uint32
+	MWAccess uint32
+
+	InlineLength uint32
+	NumSGE       uint32
+	SGE          [MaxSGE]SGE
+}
+
+// RecvWQE is a router's own copy of a receive queue entry.
+type RecvWQE struct {
+	WRID   uint64
+	NumSGE uint32
+	SGE    [MaxSGE]SGE
+}
+
+func u32(p unsafe.Pointer, off uintptr) uint32 { return *(*uint32)(unsafe.Add(p, off)) }
+func u64(p unsafe.Pointer, off uintptr) uint64 { return *(*uint64)(unsafe.Add(p, off)) }
+
+// The opcodes whose union member is not rdma (rdma/ib_user_verbs.h).
+const (
+	opCmpAndSwp = 5
+	opFetchAdd  = 6
+	opBindMW    = 8
+)
+
+// ReadSend copies entry i. It reports false if the entry says more SGEs or inline data than its slot holds.
+// ud says that the queue pair is UD, which gives the union another meaning.
+func (r *Ring) ReadSend(i uint32, ud bool, w *SendWQE) bool {
+	p := r.slot(i)
+	w.WRID = u64(p, sqWRID)
+	w.Opcode = u32(p, sqOpcode)
+	w.SendFlags = u32(p, sqSendFlags)
+	w.Imm = u32(p, sqImm)
+	switch {
+	case ud:
+		w.RemoteQPN = u32(p, sqWR)
+		w.RemoteQKey = u32(p, sqWR+4)
+		w.AHNum = u32(p, sqWR+12)
+	case w.Opcode == opBindMW:
+		w.RemoteAddr = u64(p, sqWR)
+		w.MWLength = u64(p, sqWR+8)
+		w.MWLKey = u32(p, sqWR+16)
+		w.MWRKey = u32(p, sqWR+20)
+		w.MWNewKey = u32(p, sqWR+24)
+		w.MWAccess = u32(p, sqWR+28)
+	case w.Opcode == opCmpAndSwp || w.Opcode == opFetchAdd:
+		w.RemoteAddr = u64(p, sqWR)
+		w.CompareAdd = u64(p, sqWR+8)
+		w.Swap = u64(p, sqWR+16)
+		w.RKey = u32(p, sqWR+24)
+	default:
+		w.RemoteAddr = u64(p, sqWR)
+		w.RKey = u32(p, sqWR+8)
+	}
+	if w.SendFlags&sendFlInline != 0 {
+		w.NumSGE = 0
+		w.InlineLength = u32(p, sqDMA+dmaLength)
+		return w.InlineLength <= r.slotSize()-SendWQESize
+	}
+	w.InlineLength = 0
+	w.NumSGE = u32(p, sqDMA+dmaNumSGE)
+	if w.NumSGE > min(MaxSGE, (r.slotSize()-SendWQESize)/sgeSize) {
+		return false
+	}
+	copySGEs(unsafe.Add(p, SendWQESize), &w.SGE, w.NumSGE)
+	return true
+}
+
+// ReadRecv copies entry i. It reports false if the entry says more SGEs than its slot holds.
+func (r *Ring) ReadRecv(i uint32, w *RecvWQE) bool {
+	p := r.slot(i)
+	w.WRID = u64(p, rqWRID)
+	w.NumSGE = u32(p, rqDMA+dmaNumSGE)
+	if w.NumSGE > min(MaxSGE, (r.slotSize()-RecvWQESize)/sgeSize) {
+		return false
+	}
+	copySGEs(unsafe.Add(p, RecvWQESize), &w.SGE, w.NumSGE)
+	return true
+}
+
+func copySGEs(p unsafe.Pointer, to *[MaxSGE]SGE, n uint32) {
+	for i := range uintptr(n) {
+		to[i] = *(*SGE)(unsafe.Add(p, i*sgeSize))
+	}
+}
+
+// Inline gives the inline data of entry i, which the program may still change: only ever copied, never believed.
+// n must be the InlineLength that ReadSend accepted.
+func (r *Ring) Inline(i uint32, n uint32) unsafe.Pointer {
+	_ = n
+	return unsafe.Add(r.slot(i), SendWQESize)
+}
+
+// CQE is a completion (struct ib_uverbs_wc).
+type CQE struct {
+	WRID      uint64
+	Status    uint32
+	Opcode    uint32
+	VendorErr uint32
+	ByteLen   uint32
+	Imm       uint32
+	QPN       uint32
+	SrcQP     uint32
+	WCFlags   uint32
+	PKeyIndex uint16
+	SLID      uint16
+	SL        uint8
+	DLIDBits  uint8
+	PortNum   uint8
+	_         uint8
+}
+
+// WriteCQE puts c into slot i.
+func (r *Ring) WriteCQE(i uint32, c *CQE) { *(*CQE)(r.slot(i)) = *c }
+
+// ReadCQE copies slot i; only ResizeCQ, which moves completions to another ring, needs it.
+func (r *Ring) ReadCQE(i uint32) CQE { return *(*CQE)(r.slot(i)) }
+
+// CopyRecv copies the whole slot i of r to slot j of another ring, whose slots are no smaller; ModifySRQ needs it.
+func (r *Ring) CopyRecv(i uint32, to *Ring, j uint32) {
+	n := min(r.slotSize(), to.slotSize())
+	copy(unsafe.Slice((*byte)(to.slot(j)), n), unsafe.Slice((*byte)(r.slot(i)), n))
+}

@@ -1,0 +1,55 @@
+package verbs
+
+import "syscall"
+
+// ah is an address handle: an address vector that UD work requests name by number. Never changed once made.
+type ah struct {
+	pd   *pd
+	attr AHAttr
+}
+
+// CreateAH makes an address handle. Its handle is its number too.
+func (c *Context) CreateAH(pdh Handle, a AHAttr) (Handle, uint32, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pd := c.pds.get(uint32(pdh))
+	if pd == nil || c.checkAV(&a) != nil {
+		return 0, 0, syscall.EINVAL
+	}
+	i, err := c.ahs.reserve()
+	if err != nil {
+		return 0, 0, err
+	}
+	c.ahs.put(i, &ah{pd: pd, attr: a})
+	pd.refs.Add(1)
+	return Handle(i), i, nil
+}
+
+// checkAV is what RoCE asks of an address vector: a global route from one of our GIDs, on port 1.
+func (c *Context) checkAV(a *AHAttr) error {
+	if a.PortNum != 1 || !a.IsGlobal || int(a.SGIDIndex) >= len(c.cont.GIDs) || a.DGID == (GID{}) {
+		return syscall.EINVAL
+	}
+	return nil
+}
+
+// DestroyAH ends an address handle. Work requests that name it and have not been begun fail.
+func (c *Context) DestroyAH(h Handle) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.ahs.get(uint32(h))
+	if a == nil {
+		return syscall.EINVAL
+	}
+	c.ahs.release(uint32(h))
+	a.pd.refs.Add(-1)
+	return nil
+}
+
+// AV gives the address vector of a UD work request; nil if the number is none of this queue pair's protection domain.
+func (qp *QP) AV(num uint32) *AHAttr {
+	if a := qp.ctx.ahs.get(num); a != nil && a.pd == qp.pd {
+		return &a.attr
+	}
+	return nil
+}

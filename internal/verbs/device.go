@@ -1,0 +1,239 @@
+package verbs
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/shm"
+)
+
+var pageSize = shm.PageSize
+
+// NewProcess binds a process' mem file; see package mem.
+func NewProcess(file *os.File, pid int) *Process { return mem.NewProcess(file, pid) }
+
+// Carrier moves the messages of queue pairs. Run is engine.Runner's, for one queue pair.
+type Carrier interface {
+	Run(w *engine.Worker, qp *QP, budget int) engine.Verdict
+}
+
+// Device is the virtual NIC of a host: the tables of everything that has a number there.
+type Device struct {
+	log      *slog.Logger
+	eng      *engine.Engine
+	carrier  Carrier
+	qps      *table[QP]
+	keys     *table[region]
+	windows  *table[window]
+	tags     []atomic.Uint32 // last tag of each key index, four to a word
+	ctxs     *table[Context]
+	networks atomic.Pointer[map[string]*network] // replaced, never changed
+	mu       sync.Mutex                          // of networks and containers
+	conts    map[string]*Container
+}
+
+// firstQPN: 0 and 1 are the management queue pairs'.
+const firstQPN = 16
+
+// NewDevice makes an empty device whose messages the carrier moves on the engine's workers.
+func NewDevice(log *slog.Logger, eng *engine.Engine, carrier Carrier) *Device {
+	d := &Device{log: log, eng: eng, carrier: carrier, conts: map[string]*Container{},
+		qps: newTable[QP](firstQPN, 1<<24), keys: newTable[region](1, 1<<24), windows: newTable[window](1, 1<<24),
+		tags: make([]atomic.Uint32, 1<<22), ctxs: newTable[Context](1, 1<<20)}
+	d.networks.Store(&map[string]*network{})
+	// Windows are found under their key's index, so this table never reserves; its chunks appear as keys do.
+	d.windows.shadow()
+	return d
+}
+
+// newTag gives the next tag of a key index.
+func (d *Device) newTag(index uint32) uint8 {
+	shift := index % 4 * 8
+	w := &d.tags[index/4]
+	for {
+		old := w.Load()
+		tag := uint8(old>>shift) + 1
+		if w.CompareAndSwap(old, old&^(0xff<<shift)|uint32(tag)<<shift) {
+			return tag
+		}
+	}
+}
+
+// Quiesce waits until no worker holds what was unlinked before the call.
+func (d *Device) Quiesce() { d.eng.Quiesce() }
+
+// WorkerOfCPU is engine.Engine.WorkerOfCPU.
+func (d *Device) WorkerOfCPU() []uint8 { return d.eng.WorkerOfCPU() }
+
+// QP finds a queue pair by number; nil if there is none. Any goroutine.
+func (d *Device) QP(n QPN) *QP { return d.qps.get(uint32(n)) }
+
+// Container is one container on this host. Its GIDs and names do not change while it is registered.
+type Container struct {
+	ID, Name, Network string
+	GIDs              []GID
+	GUID              uint64 // as sysfs and QueryDevice tell it
+	Mode              engine.Mode
+
+	gone atomic.Bool
+}
+
+// Gone reports whether the container has been removed.
+func (c *Container) Gone() bool { return c.gone.Load() }
+
+// HasGID reports whether a GID is one of the container's.
+func (c *Container) HasGID(g GID) bool {
+	for _, x := range c.GIDs {
+		if x == g {
+			return true
+		}
+	}
+	return false
+}
+
+// network is the containers of one virtual network by GID, and its multicast groups. Replaced, never changed.
+type network struct {
+	byGID  map[GID]*Container
+	groups map[GID][]*QP
+}
+
+func (n *network) clone() *network {
+	m := &network{byGID: map[GID]*Container{}, groups: map[GID][]*QP{}}
+	if n != nil {
+		for k, v := range n.byGID {
+			m.byGID[k] = v
+		}
+		for k, v := range n.groups {
+			m.groups[k] = v
+		}
+	}
+	return m
+}
+
+// changeNetwork shows a changed copy of a network.
+func (d *Device) changeNetwork(name string, f func(*network) error) error {
+	old := *d.networks.Load()
+	n := old[name].clone()
+	if err := f(n); err != nil {
+		return err
+	}
+	all := make(map[string]*network, len(old)+1)
+	for k, v := range old {
+		all[k] = v
+	}
+	if all[name] = n; len(n.byGID) == 0 {
+		delete(all, name)
+	}
+	d.networks.Store(&all)
+	return nil
+}
+
+// AddContainer makes a container reachable at its GIDs. It fails if one of them is another's in the same network.
+func (d *Device) AddContainer(c *Container) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.conts[c.ID] != nil {
+		return fmt.Errorf("container %s is registered already", c.ID)
+	}
+	err := d.changeNetwork(c.Network, func(n *network) error {
+		for _, g := range c.GIDs {
+			if o := n.byGID[g]; o != nil {
+				return fmt.Errorf("address %v is container %s's", g.Addr(), o.Name)
+			}
+			n.byGID[g] = c
+		}
+		return nil
+	})
+	if err == nil {
+		d.conts[c.ID] = c
+	}
+	return err
+}
+
+// RemoveContainer takes a container's GIDs away. Its contexts are closed by whoever owns them.
+func (d *Device) RemoveContainer(c *Container) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.conts[c.ID] != c {
+		return
+	}
+	c.gone.Store(true)
+	delete(d.conts, c.ID)
+	_ = d.changeNetwork(c.Network, func(n *network) error {
+		for _, g := range c.GIDs {
+			delete(n.byGID, g)
+		}
+		return nil
+	})
+}
+
+// Lookup finds the container that has a GID in a network; nil if none. Any goroutine.
+func (d *Device) Lookup(netw string, g GID) *Container {
+	n := (*d.networks.Load())[netw]
+	if n == nil {
+		return nil
+	}
+	return n.byGID[g]
+}
+
+// Sizes of a context's arenas. The memory file holds what a program registers, the rings file its queues.
+const (
+	ringSegment   = 1 << 20
+	ringLimit     = 8 << 30
+	memorySegment = 64 << 20
+	memoryLimit   = 1 << 40
+)
+
+// OpenContext opens the device for a process of a container.
+func (d *Device) OpenContext(c *Container) (_ *Context, err error) {
+	ctx := &Context{dev: d, cont: c}
+	defer func() {
+		if err != nil {
+			ctx.release()
+		}
+	}()
+	if ctx.rings, err = shm.NewArena("freeflow-rings", ringSegment, ringLimit); err != nil {
+		return nil, err
+	}
+	if ctx.memory, err = shm.NewArena("freeflow-memory", memorySegment, memoryLimit); err != nil {
+		return nil, err
+	}
+	ctx.pds, ctx.mrs, ctx.mws = newTable[pd](0, MaxPD), newTable[MR](0, MaxMR), newTable[window](0, MaxMW)
+	ctx.cqs, ctx.qps, ctx.srqs = newTable[CQ](0, MaxCQ), newTable[QP](0, MaxQP), newTable[SRQ](0, MaxSRQ)
+	ctx.ahs = newTable[ah](1, MaxAH) // number 0 would make the provider resolve by itself
+	ctx.channels = map[uint64]*Channel{}
+	if ctx.async, err = newChannel(); err != nil {
+		return nil, err
+	}
+	if ctx.bell, err = d.eng.Add(c.Mode, ctx.itemOf); err != nil {
+		return nil, err
+	}
+	if _, err = rand.Read(ctx.token[:]); err != nil {
+		return nil, err
+	}
+	id, err := d.ctxs.reserve()
+	if err != nil {
+		return nil, syscall.ENOMEM
+	}
+	ctx.id = id
+	d.ctxs.put(id, ctx)
+	return ctx, nil
+}
+
+// Context finds an open context by its identifier.
+func (d *Device) Context(id uint64) *Context {
+	if id > MaxContexts {
+		return nil
+	}
+	return d.ctxs.get(uint32(id))
+}
+
+// MaxContexts is the number of contexts a host can have.
+const MaxContexts = 1<<20 - 1

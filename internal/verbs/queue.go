@@ -1,0 +1,225 @@
+package verbs
+
+import (
+	"github.com/freeflow-rdma/freeflow/internal/ring"
+)
+
+// This file is what a carrier sees of a queue pair's queues: the requester takes from the send queue and completes; the
+// responder takes from the receive queue and completes.
+
+// Sending is the requester's progress with the work request at the head of the send queue.
+type Sending struct {
+	Active  bool // WQE is at work
+	WQE     ring.SendWQE
+	Length  uint32 // bytes of the message
+	Done    uint32 // of them carried
+	Peer    *QP    // the responder that has begun to take it; nil before
+	Stage   uint8  // the carrier's own
+	RetryBy int64  // when to give up on a peer that does not answer; 0: it answers
+	RNRBy   int64  // when to give up on a peer that posts no receive; 0: it does
+	RNRLong bool   // no such limit
+	GoneBy  int64  // when an idle queue pair whose peer died goes to error
+}
+
+// Next takes the next work request into Send. It reports false if there is none. bad says that the entry is not well formed.
+func (qp *QP) Next() (ok, bad bool) {
+	q := &qp.SQ
+	if q.ring.LoadProducerAcquire() == q.cons {
+		return false, false
+	}
+	s := &qp.Send
+	good := q.ring.ReadSend(q.cons, qp.Type == TypeUD, &s.WQE)
+	s.Active, s.Done, s.Peer, s.Stage, s.RetryBy, s.RNRBy, s.RNRLong = true, 0, nil, 0, 0, 0, false
+	return true, !good
+}
+
+// Pending reports whether the send queue has a work request that is not completed.
+func (qp *QP) Pending() bool { return qp.SQ.ring.LoadProducerAcquire() != qp.SQ.cons }
+
+// InlineAt gives where the current work request's inline data stand. The program may still change the bytes.
+func (qp *QP) InlineAt() (r *ring.Ring, slot uint32) { return &qp.SQ.ring, qp.SQ.cons }
+
+// sendOpcode gives the completion opcode of a work request's.
+func sendOpcode(op Opcode) WCOpcode {
+	switch op {
+	case OpRDMAWrite, OpRDMAWriteImm:
+		return WCRDMAWrite
+	case OpRDMARead:
+		return WCRDMARead
+	case OpAtomicCmpAndSwp:
+		return WCCompSwap
+	case OpAtomicFetchAdd:
+		return WCFetchAdd
+	case OpBindMW:
+		return WCBindMW
+	case OpLocalInv:
+		return WCLocalInv
+	}
+	return WCSend
+}
+
+// Complete ends the current work request: a completion if it was asked for or is an error, and the slot goes back to the program.
+func (qp *QP) Complete(status WCStatus) {
+	s := &qp.Send
+	if status != WCSuccess || qp.SigAll || SendFlags(s.WQE.SendFlags)&SendSignaled != 0 {
+		e := ring.CQE{WRID: s.WQE.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(Opcode(s.WQE.Opcode))),
+			ByteLen: s.Length, QPN: uint32(qp.Num), PortNum: 1}
+		if !qp.sendCQ.push(&e, false) {
+			qp.fatal()
+		}
+	}
+	q := &qp.SQ
+	q.cons = (q.cons + 1) & q.ring.Mask()
+	q.ring.StoreConsumerRelease(q.cons)
+	s.Active = false
+	if status == WCSuccess {
+		bump(&qp.Stats.SentMessages, 1)
+		bump(&qp.Stats.SentBytes, uint64(s.Length))
+	} else if status != WCWRFlushErr {
+		bump(&qp.Stats.Errors, 1)
+	}
+}
+
+// Advance counts the packets that the message would have been, so that PSNs move as the specification has them.
+func (qp *QP) Advance(packets uint32) {
+	qp.sentPSN.Store((qp.sentPSN.Load() + packets) & 0xffffff)
+}
+
+// fatal is an overrun completion queue: the queue pair cannot go on (IBTA 11.6.3.2).
+func (qp *QP) fatal() {
+	if qp.Fail() {
+		qp.ctx.async.sendAsync(qp.user, EventQPFatal)
+	}
+}
+
+// Fail takes the queue pair to the error state and reports whether it was not there (or in RESET) already. Either side may call it.
+func (qp *QP) Fail() bool { return qp.leave(StateError) }
+
+// FailSend takes the requester to SQE, where receiving goes on: an error of a UC or UD work request.
+func (qp *QP) FailSend() { qp.leave(StateSQE) }
+
+func (qp *QP) leave(to State) bool {
+	for {
+		s := qp.State()
+		if s == StateReset || s == StateError || s == to {
+			return false
+		}
+		if qp.state.CompareAndSwap(uint32(s), uint32(to)) {
+			qp.arrived(s, to)
+			return true
+		}
+	}
+}
+
+// Event raises an asynchronous event of this queue pair.
+func (qp *QP) Event(ev AsyncEvent) { qp.ctx.async.sendAsync(qp.user, ev) }
+
+// Drained says that the send queue has come to rest in SQD.
+func (qp *QP) Drained() {
+	if qp.drained.CompareAndSwap(false, true) && qp.Attr().EnSQDAsyncNotify {
+		qp.Event(EventSQDrained)
+	}
+}
+
+// lastWQE tells a program with an SRQ that the queue pair takes no more from it (IBTA 11.6.3.1).
+func (qp *QP) lastWQE() {
+	if qp.srq != nil {
+		qp.Event(EventLastWQEReached)
+	}
+}
+
+// FlushSend completes everything in the send queue with a flush error, at most n.
+func (qp *QP) FlushSend(n int) (done int) {
+	for ; done < n; done++ {
+		if !qp.Send.Active {
+			if ok, _ := qp.Next(); !ok {
+				break
+			}
+		}
+		qp.Send.Length = 0
+		qp.Complete(WCWRFlushErr)
+	}
+	return done
+}
+
+// TakeRecv takes the next receive into Resp.WQE. It reports false if none is posted; bad says that its entry was not well
+// formed. The caller holds Resp.
+func (qp *QP) TakeRecv() (ok, bad bool) {
+	r := &qp.Resp
+	if qp.srq != nil {
+		ok, bad = qp.srq.take(&r.WQE)
+		r.Taken = ok || bad
+		return r.Taken, bad
+	}
+	if r.ring.LoadProducerAcquire() == r.cons {
+		return false, false
+	}
+	good := r.ring.ReadRecv(r.cons, &r.WQE)
+	r.Taken = true
+	return true, !good
+}
+
+// NoRecv reports whether no receive is posted, without taking the responder's lock: a hint.
+func (qp *QP) NoRecv() bool {
+	if qp.srq != nil {
+		return qp.srq.empty()
+	}
+	return !qp.Resp.Taken && qp.Resp.ring.LoadProducerAcquire() == qp.Resp.ring.LoadConsumerAcquire()
+}
+
+// Received is what a receive completes with.
+type Received struct {
+	Status    WCStatus
+	Opcode    WCOpcode
+	Flags     WCFlags
+	Length    uint32
+	Imm       uint32 // as it stood in the sender's entry; or the key that was invalidated
+	SrcQP     QPN
+	SL        uint8
+	Solicited bool
+}
+
+// CompleteRecv ends the receive in Resp.WQE. The caller holds Resp.
+func (qp *QP) CompleteRecv(x *Received) {
+	r := &qp.Resp
+	e := ring.CQE{WRID: r.WQE.WRID, Status: uint32(x.Status), Opcode: uint32(x.Opcode), ByteLen: x.Length, Imm: x.Imm,
+		QPN: uint32(qp.Num), SrcQP: uint32(x.SrcQP), WCFlags: uint32(x.Flags), SL: x.SL, PortNum: 1}
+	r.Taken = false
+	if !qp.recvCQ.push(&e, x.Solicited) {
+		qp.fatal()
+	}
+	if qp.srq == nil {
+		r.cons = (r.cons + 1) & r.ring.Mask()
+		r.ring.StoreConsumerRelease(r.cons)
+	}
+	if x.Status == WCSuccess {
+		qp.Arrived(x.Length)
+	}
+}
+
+// Arrived counts an incoming message. The caller holds Resp.
+func (qp *QP) Arrived(n uint32) {
+	bump(&qp.Stats.ReceivedMessages, 1)
+	bump(&qp.Stats.ReceivedBytes, uint64(n))
+}
+
+// Expect moves the expected PSN on. The caller holds Resp.
+func (qp *QP) Expect(packets uint32) { qp.Resp.psn = (qp.Resp.psn + PSN(packets)) & 0xffffff }
+
+// FlushRecv completes what is in the receive queue, or was taken from the SRQ, with a flush error, at most n.
+func (qp *QP) FlushRecv(n int) (done int) {
+	qp.Resp.Lock()
+	defer qp.Resp.Unlock()
+	for ; done < n; done++ {
+		if !qp.Resp.Taken {
+			if qp.srq != nil {
+				break
+			}
+			if ok, _ := qp.TakeRecv(); !ok {
+				break
+			}
+		}
+		qp.CompleteRecv(&Received{Status: WCWRFlushErr, Opcode: WCRecv})
+	}
+	return done
+}
