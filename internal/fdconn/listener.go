@@ -13,10 +13,16 @@ type Listener struct {
 	path string
 }
 
+// maxPath is what sockaddr_un holds, without the final zero.
+const maxPath = 107
+
 // Listen makes the socket at path, in place of one that a killed router left, with that mode. The socket is made under
 // another name first: it never exists with a mode that is not its own, nor before it answers.
 func Listen(path string, mode os.FileMode) (*Listener, error) {
 	temp := path + "~"
+	if len(temp) > maxPath {
+		return nil, fmt.Errorf("socket path %s is longer than %d bytes: choose a shorter run directory", path, maxPath-1)
+	}
 	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove stale socket: %w", err)
 	}

@@ -48,7 +48,12 @@ func (c *Conn) Peer() (*Peer, error) {
 
 // Alive fails when the process is gone. What was read from /proc under its number before a successful call was its own.
 func (p *Peer) Alive() error {
-	if err := unix.PidfdSendSignal(p.pidfd, 0, nil, 0); err != nil {
+	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}} // readable when the process has ended
+	n, err := unix.Poll(fds, 0)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll(fds, 0)
+	}
+	if err != nil || n != 0 {
 		return fmt.Errorf("process %d: %w", p.PID, errors.Join(ErrNoPeer, err))
 	}
 	return nil

@@ -143,10 +143,6 @@ func zero(b []byte) bool {
 // ResponseLength is what an extended response's response_length says: how much of core, a response struct, the program gets.
 func (c *Command) ResponseLength(core any) uint32 { return uint32(min(c.CoreOut, binary.Size(core))) }
 
-// WantsUHW reports whether the program left room for v as driver data. A provider that needs it and is too old to ask cannot
-// work: commands fail with EINVAL then.
-func (c *Command) WantsUHW(v any) bool { return c.UHWOut >= binary.Size(v) }
-
 // Response gives the whole response: core, then at its place the driver data uhw (nil for none), each cut to the room
 // that the program gave, the rest zero.
 func (c *Command) Response(core, uhw any) []byte {
@@ -156,14 +152,19 @@ func (c *Command) Response(core, uhw any) []byte {
 	return b
 }
 
+// Encode gives the bytes of a struct that is no part of a response buffer.
+func Encode(v any) []byte {
+	b := make([]byte, binary.Size(v))
+	put(b, v)
+	return b
+}
+
 func put(b []byte, v any) {
 	if v == nil {
 		return
 	}
 	if size := binary.Size(v); size > len(b) {
-		whole := make([]byte, size)
-		put(whole, v)
-		copy(b, whole)
+		copy(b, Encode(v))
 		return
 	}
 	if _, err := binary.Encode(b, binary.LittleEndian, v); err != nil {

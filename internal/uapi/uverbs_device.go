@@ -139,7 +139,7 @@ const (
 	PortPhysLinkUp    = 5       // IB_PORT_PHYS_STATE_LINK_UP
 	PortMTU4096       = 5       // IB_MTU_4096
 	PortWidth4X       = 2       // IB_WIDTH_4X
-	PortSpeedHDR      = 64      // IB_SPEED_HDR
+	PortSpeedEDR      = 32      // IB_SPEED_EDR
 	LinkLayerEthernet = 2       // IBV_LINK_LAYER_ETHERNET
 	PortCapCM         = 1 << 16 // IB_PORT_CM_SUP
 )

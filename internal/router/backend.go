@@ -1,0 +1,134 @@
+package router
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/freeflow-rdma/freeflow/internal/admin"
+	"github.com/freeflow-rdma/freeflow/internal/container"
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/fdconn"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+	"github.com/freeflow-rdma/freeflow/internal/vnet"
+)
+
+// backend answers on the admin socket (admin.Backend): it makes a registered container a tenant of the server, and shows what there is.
+type backend struct {
+	cfg     Config
+	host    *container.Host
+	dev     *verbs.Device
+	srv     *server
+	started time.Time
+
+	mu      sync.Mutex
+	tenants map[string]*verbs.Container // by ID
+}
+
+func newBackend(cfg Config, host *container.Host, dev *verbs.Device, srv *server) *backend {
+	return &backend{cfg: cfg, host: host, dev: dev, srv: srv, started: time.Now(), tenants: make(map[string]*verbs.Container)}
+}
+
+// RegisterContainer gives a container its network and files, then its virtual device.
+func (b *backend) RegisterContainer(_ context.Context, peer admin.Peer, spec admin.ContainerSpec) (admin.ContainerInfo, error) {
+	c, err := b.host.Add(peer, spec)
+	if err != nil {
+		return admin.ContainerInfo{}, err
+	}
+	v, err := virtualDevice(c)
+	if err == nil {
+		err = b.dev.AddContainer(v)
+	}
+	if err != nil {
+		b.host.Remove(c.ID)
+		return admin.ContainerInfo{}, err
+	}
+	b.mu.Lock()
+	b.tenants[c.ID] = v
+	b.mu.Unlock()
+	b.srv.addTenant(v, c.NetNS.ID())
+	b.cfg.Log.Info("container registered", "container", c.Name, "id", c.ID, "ip", c.IP, "network", c.Network, "pid", c.PID)
+	return b.host.Info(c), nil
+}
+
+// virtualDevice is a container as verbs knows it.
+func virtualDevice(c *container.Container) (*verbs.Container, error) {
+	mode, err := engine.ParseMode(c.Mode)
+	if err != nil {
+		return nil, err
+	}
+	guid := container.NodeGUID(vnet.MAC(c.IP))
+	v := &verbs.Container{ID: c.ID, Name: c.Name, Network: c.Network, GUID: binary.BigEndian.Uint64(guid[:]), Mode: mode}
+	for _, gid := range c.GIDs {
+		v.GIDs = append(v.GIDs, verbs.GIDOf(gid))
+	}
+	return v, nil
+}
+
+// UnregisterContainer undoes RegisterContainer, the device first.
+func (b *backend) UnregisterContainer(id string) {
+	b.mu.Lock()
+	v, ok := b.tenants[id]
+	delete(b.tenants, id)
+	b.mu.Unlock()
+	if !ok {
+		return
+	}
+	b.srv.removeTenant(v)
+	b.dev.RemoveContainer(v)
+	b.host.Remove(id)
+	b.cfg.Log.Info("container removed", "container", v.Name, "id", id)
+}
+
+// Status tells that the router answers.
+func (b *backend) Status() admin.Status {
+	return admin.Status{
+		Version: version(), ABIVersion: fdconn.ABIVersion, PID: os.Getpid(),
+		RunDir: b.cfg.RunDir, Mode: b.mode(), Started: b.started, Containers: len(b.host.List()),
+	}
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return ""
+}
+
+func (b *backend) mode() string {
+	mode, _ := engine.ParseMode(b.cfg.Mode) // Run has checked it
+	return mode.String()
+}
+
+// Containers lists the containers.
+func (b *backend) Containers() []admin.ContainerRow {
+	var rows []admin.ContainerRow
+	for _, c := range b.host.List() {
+		rows = append(rows, admin.ContainerRow{
+			ID: c.ID, Name: c.Name, Network: c.Network, IP: c.IP, GIDs: c.GIDs, Mode: c.Mode, Labels: c.Labels,
+			Command: c.Command, PID: c.PID, NetNS: c.NetNS.ID().String(), Created: c.Created,
+		})
+	}
+	return rows
+}
+
+// QPs lists the queue pairs.
+func (b *backend) QPs() []admin.QPRow { return nil }
+
+// MRs lists the memory regions.
+func (b *backend) MRs() []admin.MRRow { return nil }
+
+// Networks lists the networks.
+func (b *backend) Networks() []admin.NetworkRow { return b.host.Networks() }
+
+// Hosts lists the hosts: this one, as long as no orchestrator knows of others.
+func (b *backend) Hosts() []admin.HostRow {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "localhost"
+	}
+	return []admin.HostRow{{Name: name, Mode: b.mode(), State: "ready", Containers: len(b.host.List())}}
+}
