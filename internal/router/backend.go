@@ -87,7 +87,7 @@ func (b *backend) UnregisterContainer(id string) {
 func (b *backend) Status() admin.Status {
 	return admin.Status{
 		Version: version(), ABIVersion: fdconn.ABIVersion, PID: os.Getpid(),
-		RunDir: b.cfg.RunDir, Mode: b.mode(), Started: b.started, Containers: len(b.host.List()),
+		RunDir: b.cfg.RunDir, Mode: b.cfg.Mode, Started: b.started, Containers: len(b.host.List()),
 	}
 }
 
@@ -96,11 +96,6 @@ func version() string {
 		return info.Main.Version
 	}
 	return ""
-}
-
-func (b *backend) mode() string {
-	mode, _ := engine.ParseMode(b.cfg.Mode) // Run has checked it
-	return mode.String()
 }
 
 // Containers lists the containers.
@@ -130,5 +125,5 @@ func (b *backend) Hosts() []admin.HostRow {
 	if err != nil {
 		name = "localhost"
 	}
-	return []admin.HostRow{{Name: name, Mode: b.mode(), State: "ready", Containers: len(b.host.List())}}
+	return []admin.HostRow{{Name: name, Mode: b.cfg.Mode, State: "ready", Containers: len(b.host.List())}}
 }

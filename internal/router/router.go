@@ -11,6 +11,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/admin"
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/fabric/local"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
@@ -34,9 +35,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.Network == (netip.Prefix{}) {
 		cfg.Network = DefaultPrefix
 	}
-	if _, err := engine.ParseMode(cfg.Mode); err != nil {
-		return err
+	mode, err := engine.ParseMode(cfg.Mode)
+	if err != nil {
+		return fmt.Errorf("start router: %w", err)
 	}
+	cfg.Mode = mode.String()
 	lock, err := lockRunDir(cfg.RunDir)
 	if err != nil {
 		return err
@@ -58,7 +61,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	return serve(ctx, cfg, newDevice(cfg.Log, eng), host)
+	return serve(ctx, cfg, verbs.NewDevice(cfg.Log, eng, local.Carrier{}), host)
 }
 
 // newHost takes over the containers' side of the machine.
