@@ -20,6 +20,7 @@ type Context struct {
 	memory *shm.Arena
 	bell   *engine.Doorbell
 	async  *Channel
+	pid    atomic.Int64
 
 	mu       sync.Mutex
 	closed   bool
