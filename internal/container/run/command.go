@@ -5,64 +5,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/freeflow-rdma/freeflow/internal/container/image"
 )
-
-var (
-	errNotFound      = errors.New("command not found")
-	errNotExecutable = errors.New("cannot execute")
-)
-
-// findCommand finds the file that execvp would run.
-func findCommand(name, path string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, executable(name)
-	}
-	var denied error
-	for _, dir := range strings.Split(path, ":") {
-		file := filepath.Join(dir, name)
-		if dir == "" || dir == "." {
-			file = "./" + name
-		}
-		err := executable(file)
-		if err == nil {
-			return file, nil
-		}
-		if errors.Is(err, errNotExecutable) && denied == nil {
-			denied = err
-		}
-	}
-	if denied != nil {
-		return "", denied
-	}
-	return "", fmt.Errorf("%s: %w", name, errNotFound)
-}
-
-func executable(file string) error {
-	st, err := os.Stat(file)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: %w: permission denied", file, errNotExecutable)
-	case err != nil:
-		return fmt.Errorf("%s: %w", file, errNotFound)
-	case st.IsDir():
-		return fmt.Errorf("%s: %w: it is a directory", file, errNotExecutable)
-	case unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS) != nil:
-		return fmt.Errorf("%s: %w: permission denied", file, errNotExecutable)
-	}
-	return nil
-}
 
 // commandStatus is the exit status for a program that did not start.
 func commandStatus(err error) int {
 	switch {
-	case errors.Is(err, errNotFound), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, image.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return ExitNotFound
-	case errors.Is(err, errNotExecutable), errors.Is(err, fs.ErrPermission), errors.Is(err, unix.ENOEXEC):
+	case errors.Is(err, image.ErrNotExecutable), errors.Is(err, fs.ErrPermission), errors.Is(err, unix.ENOEXEC):
 		return ExitNotExecutable
 	}
 	return ExitFailed

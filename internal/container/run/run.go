@@ -42,7 +42,7 @@ func Run(o Options) (int, error) {
 	if unix.Gettid() != os.Getpid() {
 		return ExitFailed, errors.New("run: called outside of the main thread")
 	}
-	program, err := findCommand(o.Args[0], os.Getenv("PATH"))
+	program, err := image.Find(o.Args[0], os.Getenv("PATH"))
 	if err != nil {
 		return commandStatus(err), err
 	}
