@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/freeflow-rdma/freeflow/internal/admin"
+	"github.com/freeflow-rdma/freeflow/internal/router"
 )
 
 func upCommand() *cobra.Command {
@@ -74,7 +75,7 @@ func (f *routerFlags) serve(parent context.Context) error {
 	ctx, stop := signal.NotifyContext(parent, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	go announce(ctx, runDir, prefix)
-	return serveRouter(ctx, routerConfig{
+	return router.Run(ctx, router.Config{
 		RunDir: runDir, DataDir: f.dataDir, Network: prefix, Mode: f.mode, Log: f.logger(), Library: library,
 	})
 }
