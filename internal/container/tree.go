@@ -23,8 +23,8 @@ const (
 	NetDevice    = "eth0"
 )
 
-// FirmwareVersion is what fw_ver says.
-const FirmwareVersion = "1.0.0"
+// FirmwareVersion is what fw_ver says, and QUERY_DEVICE.
+const FirmwareVersion = "0.0.0"
 
 // PortCapMask is the port's capability mask: IB_PORT_CM_SUP, as Soft-RoCE has it.
 const PortCapMask = 0x00010000
