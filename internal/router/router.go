@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"sync"
 
 	"github.com/freeflow-rdma/freeflow/internal/admin"
 	"github.com/freeflow-rdma/freeflow/internal/container"
@@ -45,8 +46,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer lock.Close()
-	if err := raiseFileLimit(); err != nil {
-		cfg.Log.Warn("few contexts will fit", "error", err)
+	files, err := raiseFileLimit()
+	if err != nil {
+		return err
 	}
 	if err := container.InstallLibrary(cfg.RunDir, cfg.Library); err != nil {
 		return err
@@ -61,7 +63,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	return serve(ctx, cfg, verbs.NewDevice(cfg.Log, eng, local.Carrier{}), host)
+	dev := verbs.NewDevice(cfg.Log, eng, local.Carrier{})
+	srv := newServer(device{dev}, cfg.Log, perContainer(files))
+	return serve(ctx, cfg.RunDir, srv, newBackend(cfg, host, dev, srv))
 }
 
 // newHost takes over the containers' side of the machine.
@@ -80,10 +84,9 @@ func newHost(cfg Config) (*container.Host, error) {
 }
 
 // serve opens both sockets and answers on them until ctx ends. The socket for programs comes first: whoever sees the admin
-// socket can start a container.
-func serve(ctx context.Context, cfg Config, dev *verbs.Device, host *container.Host) error {
-	srv := newServer(device{dev}, cfg.Log)
-	listener, err := fdconn.Listen(filepath.Join(cfg.RunDir, SocketName), 0o666)
+// socket can start a container. It is also the first to go, so that programs know at once.
+func serve(ctx context.Context, runDir string, srv *server, b *backend) error {
+	listener, err := fdconn.Listen(filepath.Join(runDir, SocketName), 0o666)
 	if err != nil {
 		return err
 	}
@@ -92,16 +95,18 @@ func serve(ctx context.Context, cfg Config, dev *verbs.Device, host *container.H
 		defer close(accepting)
 		srv.serve(listener)
 	}()
-	defer func() {
+	end := sync.OnceFunc(func() {
 		listener.Close()
 		<-accepting
 		srv.close()
-	}()
-	adm, err := admin.Listen(cfg.RunDir, newBackend(cfg, host, dev, srv), cfg.Log)
+	})
+	defer end()
+	adm, err := admin.Listen(runDir, b, srv.log)
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("router is ready", "run_dir", cfg.RunDir, "network", cfg.Network)
+	defer context.AfterFunc(ctx, end)()
+	srv.log.Info("router is ready", "run_dir", runDir, "max_contexts", srv.limit)
 	return adm.Serve(ctx)
 }
 

@@ -14,20 +14,32 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
 
-// Limits on what clients can take.
+// Limits on what clients can take: connections, and contexts, of a container; and connections of processes that are in none.
 const (
-	maxSessions  = 4096 // connections of a container
-	maxContexts  = 4096 // contexts of a container
-	maxStrangers = 64   // connections of processes that are in no container
+	maxPerContainer = 4096
+	maxStrangers    = 64
 )
+
+// filesPerContext is about how many descriptors the router has for a process with an open device; shareOfFiles is the part of
+// all of them that one container may take.
+const (
+	filesPerContext = 16
+	shareOfFiles    = 4
+)
+
+// perContainer is the limit where that many files can be open.
+func perContainer(files uint64) int {
+	return int(min(maxPerContainer, max(1, files/(filesPerContext*shareOfFiles))))
+}
 
 // acceptPause is how long the router waits when it is out of descriptors or memory.
 const acceptPause = 100 * time.Millisecond
 
 // server knows who is connected. Its methods may be called from any goroutine.
 type server struct {
-	dev Device
-	log *slog.Logger
+	dev   Device
+	log   *slog.Logger
+	limit int // sessions, and contexts, of a container
 
 	mu        sync.Mutex
 	closed    bool
@@ -51,9 +63,9 @@ func newTenant(c *verbs.Container, netns vnet.NamespaceID, limit int) *tenant {
 	return &tenant{container: c, netns: netns, limit: limit, sessions: make(map[*session]struct{})}
 }
 
-func newServer(dev Device, log *slog.Logger) *server {
+func newServer(dev Device, log *slog.Logger, limit int) *server {
 	return &server{
-		dev: dev, log: log,
+		dev: dev, log: log, limit: limit,
 		tenants:   make(map[vnet.NamespaceID]*tenant),
 		contexts:  make(map[uint64]*shared),
 		strangers: newTenant(nil, vnet.NamespaceID{}, maxStrangers),
@@ -128,7 +140,7 @@ func (s *server) leave(ses *session) {
 func (s *server) addTenant(c *verbs.Container, netns vnet.NamespaceID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tenants[netns] = newTenant(c, netns, maxSessions)
+	s.tenants[netns] = newTenant(c, netns, s.limit)
 }
 
 // removeTenant ends the container's sessions. When it returns, none of its contexts is left.
@@ -182,7 +194,7 @@ func (s *server) close() {
 // open makes a context of the tenant's with one session in it.
 func (s *server) open(t *tenant) (*shared, error) {
 	s.mu.Lock()
-	full := t.contexts >= maxContexts
+	full := t.contexts >= t.limit
 	if !full {
 		t.contexts++
 	}
