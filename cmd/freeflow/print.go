@@ -101,7 +101,7 @@ var qpTable = table[admin.QPRow]{
 	"CONTAINER\tPID\tQPN\tTYPE\tSTATE\tPEER\tPEER QPN\tFABRIC\tSENT\tRECEIVED",
 	func(r admin.QPRow) []any {
 		return []any{r.Container, r.PID, fmt.Sprintf("%#06x", r.QPN), r.Type, r.State, orDash(r.DestIP),
-			fmt.Sprintf("%#06x", r.DestQPN), orDash(r.Fabric), size(r.TxBytes), size(r.RxBytes)}
+			hexOrDash(r.DestQPN), orDash(r.Fabric), size(r.TxBytes), size(r.RxBytes)}
 	},
 }
 
@@ -120,6 +120,13 @@ func orDash[T comparable](v T) any {
 		return "-"
 	}
 	return v
+}
+
+func hexOrDash(n uint32) any {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%#06x", n)
 }
 
 // size is a number of bytes as people read it.
