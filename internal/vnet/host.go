@@ -33,6 +33,9 @@ func NewHost(runDir string) (*Host, error) {
 	return &Host{runDir: runDir, nl: nl, bridges: make(map[string]*netlink.Bridge)}, nil
 }
 
+// maxAlias is what the kernel keeps of an alias (IFALIASZ, less the final zero).
+const maxAlias = 255
+
 // AddNetwork makes the network's bridge, or goes on with the one that an earlier router left.
 func (h *Host) AddNetwork(network string, mtu int) error {
 	if mtu == 0 {
@@ -57,6 +60,11 @@ func (h *Host) AddNetwork(network string, mtu int) error {
 			return fmt.Errorf("set the MTU of bridge %s: %w", name, err)
 		}
 		bridge.MTU = mtu
+	}
+	// For people, who may find the bridge of a router that was killed and never started again.
+	alias := fmt.Sprintf("freeflow network=%s run-dir=%s", network, h.runDir)
+	if err := h.nl.LinkSetAlias(bridge, alias[:min(len(alias), maxAlias)]); err != nil {
+		return fmt.Errorf("label bridge %s: %w", name, err)
 	}
 	h.bridges[network] = bridge
 	return nil
