@@ -347,13 +347,14 @@ int context_call(struct context *context, enum router_op op,
 		return EIO;
 	if (unlikely(context->joining)) {
 		error = join(context);
-		if (!error)
-			orphan_watch();
+		orphan_watch_later();
 	}
 	if (!error)
 		error = router_call(&context->router, op, body, count, reply);
-	if (error == EIO && context->router.broken)
+	if (error == EIO && context->router.broken) {
 		context->dead = true;
+		orphan_watch_later();
+	}
 	return error;
 }
 

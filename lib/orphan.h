@@ -1,20 +1,24 @@
 /*
  * The router may die: a thread of ours waits for that, and then releases those
- * who wait for completions that nobody would write any more.
+ * who wait for completions that nobody would write any more (flush.h).
  *
- * Blocked readers of completion channels and of the asynchronous descriptor
- * need no help: their sockets hang up. A program that polls its CQs does: for
- * whatever it has outstanding it is given completions in error, as a device
- * that is removed gives.
+ * The thread blocks all signals, uses no malloc(), keeps no process alive that
+ * would end without it, and lies in poll() until a connection hangs up.
  */
 #ifndef FF_ORPHAN_H
 #define FF_ORPHAN_H
 
 #include <stdbool.h>
 
-/* Contexts came or went: start the thread, or tell it. No lock may be held
-   but a context's own. */
+/*
+ * Contexts came or went: start the thread, or tell it. To be called without a
+ * lock, since a thread's start allocates.
+ */
 void orphan_watch(void);
+
+/* The same, put off to the next orphan_watch_if_due(), for holders of locks. */
+void orphan_watch_later(void);
+void orphan_watch_if_due(void);
 
 bool orphan_is_watching(void);
 

@@ -3,6 +3,7 @@
 #include "doorbell.h"
 #include "env.h"
 #include "memory.h"
+#include "orphan.h"
 
 #include <errno.h>
 #include <rdma/rdma_user_rxe.h>
@@ -235,6 +236,7 @@ ssize_t uverbs_write(struct context *context, const void *bytes, size_t length)
 	error = command_parse(&command, bytes, length);
 	if (!error)
 		error = run(context, &command);
+	orphan_watch_if_due();
 	guard_leave(&guard);
 
 	if (error) {
