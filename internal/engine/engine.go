@@ -141,11 +141,11 @@ func (e *Engine) Add(mode Mode, find func(handle uint32) *Item) (*Doorbell, erro
 	d.slot = e.newSlot(d)
 	e.mu.Unlock()
 	for _, w := range workers {
-		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		f, err := newEventfd()
 		if err == nil {
-			d.files = append(d.files, os.NewFile(uintptr(fd), "freeflow-wake"))
-			d.wakes = append(d.wakes, wake{w: w, fd: fd})
-			err = w.watch(fd, d.slot)
+			d.files = append(d.files, f)
+			d.wakes = append(d.wakes, wake{w: w, fd: int(f.Fd())})
+			err = w.watch(int(f.Fd()), d.slot)
 		}
 		if err != nil {
 			e.Remove(d)
@@ -156,6 +156,21 @@ func (e *Engine) Add(mode Mode, find func(handle uint32) *Item) (*Doorbell, erro
 		e.fast.adopt(d)
 	}
 	return d, nil
+}
+
+// newEventfd makes a non-blocking eventfd. It is made non-blocking only once the os package has it, which would else let the Go
+// runtime's poller watch it too: a wake-up of another thread for every ring.
+func newEventfd() (*os.File, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "freeflow-wake")
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func (e *Engine) newSlot(d *Doorbell) int {

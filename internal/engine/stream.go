@@ -22,7 +22,8 @@ const (
 type stream struct {
 	streak   int  // quick wake-ups in a row
 	need     int  // of them for the next trial
-	trial    bool //
+	trial    bool // no stream has been seen since polling began
+	looks    int  // since then
 	poor     int  // ticks in a row without a stream
 	messages int  // done since the last look
 }
@@ -40,7 +41,7 @@ func (s *stream) woken(quick bool) bool {
 	if s.streak < s.need {
 		return false
 	}
-	s.streak, s.trial, s.poor, s.messages = 0, true, 0, 0
+	s.streak, s.trial, s.poor, s.messages, s.looks = 0, true, 0, 0, 0
 	return true
 }
 
@@ -48,6 +49,9 @@ func (s *stream) woken(quick bool) bool {
 func (s *stream) looked() bool {
 	n := s.messages
 	s.messages = 0
+	if s.looks++; s.looks == 1 {
+		return true // what was done until now was rung for; this look finds the first that was not
+	}
 	if n >= streamFound {
 		s.trial, s.poor, s.need = false, 0, streakStart
 		return true
