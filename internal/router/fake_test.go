@@ -36,6 +36,13 @@ func (d *fakeDevice) OpenContext(*verbs.Container) (Context, error) {
 	return c, nil
 }
 
+// latest is the context that was opened last.
+func (d *fakeDevice) latest() *fakeContext {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
 func (d *fakeDevice) WorkerOfCPU() []uint8 { return []uint8{0, 1} }
 
 func memfd(t testing.TB, size int64) *os.File {
