@@ -98,24 +98,6 @@ func version() string {
 	return ""
 }
 
-// Containers lists the containers.
-func (b *backend) Containers() []admin.ContainerRow {
-	var rows []admin.ContainerRow
-	for _, c := range b.host.List() {
-		rows = append(rows, admin.ContainerRow{
-			ID: c.ID, Name: c.Name, Network: c.Network, IP: c.IP, GIDs: c.GIDs, Mode: c.Mode, Labels: c.Labels,
-			Command: c.Command, PID: c.PID, NetNS: c.NetNS.ID().String(), Created: c.Created,
-		})
-	}
-	return rows
-}
-
-// QPs lists the queue pairs.
-func (b *backend) QPs() []admin.QPRow { return nil }
-
-// MRs lists the memory regions.
-func (b *backend) MRs() []admin.MRRow { return nil }
-
 // Networks lists the networks.
 func (b *backend) Networks() []admin.NetworkRow { return b.host.Networks() }
 

@@ -32,6 +32,8 @@ type Context interface {
 // deviceFiles are what a program maps and writes to. The files stay the context's.
 type deviceFiles interface {
 	ID() uint64
+	// SetPID notes whose context it is, for operators.
+	SetPID(pid int)
 	Token() [16]byte
 	RingsFile() *os.File
 	MemoryFile() *os.File

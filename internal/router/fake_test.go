@@ -85,6 +85,7 @@ func (c *fakeContext) take() []string {
 	return calls
 }
 
+func (c *fakeContext) SetPID(pid int)         { _ = c.called("SetPID %v", pid == os.Getpid()) }
 func (c *fakeContext) ID() uint64             { return c.id }
 func (c *fakeContext) Token() [16]byte        { return [16]byte{15: byte(c.id), 0: 0xaa} }
 func (c *fakeContext) RingsFile() *os.File    { return c.rings }

@@ -106,6 +106,7 @@ func (s *session) open(body []byte) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	s.ctx.SetPID(s.peer.PID)
 	r.files = s.ctx.files()
 	return r, nil
 }

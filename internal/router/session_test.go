@@ -198,7 +198,7 @@ func TestSession(t *testing.T) {
 	_, errno, _ = c.ask(99)
 	expect(t, "unknown op", errno, syscall.EOPNOTSUPP)
 
-	want := []string{"AsyncFile", "MemAlloc 0x1000", "MemFree 0x4000 0x1000", "Unshare 0x5000 0x1000", "Ring 9"}
+	want := []string{"SetPID true", "AsyncFile", "MemAlloc 0x1000", "MemFree 0x4000 0x1000", "Unshare 0x5000 0x1000", "Ring 9"}
 	if got := w.dev.latest().take(); !slices.Equal(got, want) {
 		t.Errorf("asked of verbs: %v, want %v", got, want)
 	}
@@ -229,6 +229,7 @@ func TestJoin(t *testing.T) {
 		t.Fatalf("JOIN: %v, %d descriptors, %x", errno, files, b)
 	}
 	ctx := w.dev.latest()
+	ctx.take()
 	parent.c.Close()
 	eventually(t, "the parent's memory is dropped", func() bool { return slices.Equal(ctx.take(), []string{"DropProcess"}) })
 	_, errno, _ = child.ask(fdconn.OpDoorbell, words(1))
@@ -266,6 +267,7 @@ func TestRemoveTenant(t *testing.T) {
 	w := newWorld(t)
 	c := w.dial(t)
 	c.open()
+	w.dev.latest().take()
 	w.removeTenant(testContainer)
 	if n := w.dev.open.Load(); n != 0 {
 		t.Errorf("%d contexts are open", n)
