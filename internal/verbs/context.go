@@ -46,6 +46,9 @@ func (c *Context) ID() uint64 { return uint64(c.id) }
 // Token is the secret that a forked child shows.
 func (c *Context) Token() [16]byte { return c.token }
 
+// Device is where the context lives.
+func (c *Context) Device() *Device { return c.dev }
+
 // Container is whose context it is.
 func (c *Context) Container() *Container { return c.cont }
 

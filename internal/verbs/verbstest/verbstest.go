@@ -255,11 +255,16 @@ func (q *QP) Start(tune func(*verbs.QPAttr)) {
 	q.Modify(mask, a)
 }
 
-// Send posts work requests and rings.
-func (q *QP) Send(ws ...ring.SendWQE) {
+// Post posts work requests and does not ring.
+func (q *QP) Post(ws ...ring.SendWQE) {
 	for i := range ws {
 		q.sq.postSend(&ws[i], q.Type == verbs.TypeUD)
 	}
+}
+
+// Send posts work requests and rings.
+func (q *QP) Send(ws ...ring.SendWQE) {
+	q.Post(ws...)
 	q.p.Ring(q.Handle)
 }
 
