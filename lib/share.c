@@ -4,6 +4,7 @@
 #include "real.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 /* Up to here registration also maps what it copied, as pinning would. */
 #define POPULATE_MAX (64ul << 20)
@@ -25,6 +26,21 @@ struct copy {
 };
 
 /*
+ * The program may have freed what it registered, or never written it. That is
+ * no business of a sanitizer that watches pread() and pwrite(): these pass by
+ * it, as a kernel's accesses do.
+ */
+static ssize_t read_at(int file, void *to, size_t length, uint64_t offset)
+{
+	return syscall(SYS_pread64, file, to, length, offset);
+}
+
+static ssize_t write_at(int file, const void *from, size_t length, uint64_t offset)
+{
+	return syscall(SYS_pwrite64, file, from, length, offset);
+}
+
+/*
  * The kernel copies: a page that goes away meanwhile (another thread's
  * MADV_DONTNEED) reads as zeros then, as it does to the program.
  */
@@ -34,8 +50,8 @@ static int copy_to_file(uintptr_t start, uintptr_t end, void *argument)
 
 	while (start < end) {
 		size_t step = end - start < STEP ? end - start : STEP;
-		ssize_t n = pwrite(copy->file, (void *)start, step,
-				   (off_t)(copy->offset + (start - copy->start)));
+		ssize_t n = write_at(copy->file, (void *)start, step,
+				     copy->offset + (start - copy->start));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -90,7 +106,7 @@ static int copy_from_file(int file, uint64_t offset, char *to, size_t length)
 			hole = end;
 		for (at = data; at < hole;) {
 			size_t step = (size_t)(hole - at) < STEP ? (size_t)(hole - at) : STEP;
-			ssize_t n = pread(file, to + ((uint64_t)at - offset), step, at);
+			ssize_t n = read_at(file, to + ((uint64_t)at - offset), step, (uint64_t)at);
 
 			if (n < 0 && errno == EINTR)
 				continue;
