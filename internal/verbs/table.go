@@ -9,7 +9,7 @@ import (
 // table finds objects by index: two array steps and no lock on the data path. Indices are given out from low to high
 // and used again in the order they came back, so that a stale index stays unused for as long as can be.
 type table[T any] struct {
-	chunks [tableChunks]atomic.Pointer[[chunkSize]atomic.Pointer[T]]
+	chunks []atomic.Pointer[[chunkSize]atomic.Pointer[T]]
 	mu     sync.Mutex
 	free   []uint32
 	next   uint32
@@ -21,19 +21,18 @@ type table[T any] struct {
 }
 
 const (
-	chunkSize   = 4096
-	tableChunks = 4096
-	freeDelay   = 1024 // freed indices kept back before they are used again
+	chunkSize = 4096
+	freeDelay = 1024 // freed indices kept back before they are used again
 )
 
 // newTable makes a table of indices from base to limit-1. limit may be at most 2^24.
 func newTable[T any](base, limit uint32) *table[T] {
-	return &table[T]{next: base, base: base, limit: limit}
+	return &table[T]{chunks: make([]atomic.Pointer[[chunkSize]atomic.Pointer[T]], (limit+chunkSize-1)/chunkSize), next: base, base: base, limit: limit}
 }
 
 // get gives the object at an index, or nil. Any goroutine.
 func (t *table[T]) get(i uint32) *T {
-	if i >= chunkSize*tableChunks {
+	if i/chunkSize >= uint32(len(t.chunks)) {
 		return nil
 	}
 	c := t.chunks[i/chunkSize].Load()
