@@ -58,9 +58,12 @@ func sendOpcode(op Opcode) WCOpcode {
 	return WCSend
 }
 
-// Complete ends the current work request: a completion if it was asked for or is an error, and the slot goes back to the program.
+// Complete ends the current work request: the slot goes back to the program, and a completion if it was asked for or is an error.
 func (qp *QP) Complete(status WCStatus) {
-	s := &qp.Send
+	s, q := &qp.Send, &qp.SQ
+	// The slot first: whoever sees the completion may post into it.
+	q.cons = (q.cons + 1) & q.ring.Mask()
+	q.ring.StoreConsumerRelease(q.cons)
 	if status != WCSuccess || qp.SigAll || SendFlags(s.WQE.SendFlags)&SendSignaled != 0 {
 		e := ring.CQE{WRID: s.WQE.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(Opcode(s.WQE.Opcode))),
 			ByteLen: s.Length, QPN: uint32(qp.Num), PortNum: 1}
@@ -68,9 +71,6 @@ func (qp *QP) Complete(status WCStatus) {
 			qp.fatal()
 		}
 	}
-	q := &qp.SQ
-	q.cons = (q.cons + 1) & q.ring.Mask()
-	q.ring.StoreConsumerRelease(q.cons)
 	s.Active = false
 	if status == WCSuccess {
 		bump(&qp.Stats.SentMessages, 1)
@@ -185,12 +185,12 @@ func (qp *QP) CompleteRecv(x *Received) {
 	e := ring.CQE{WRID: r.WQE.WRID, Status: uint32(x.Status), Opcode: uint32(x.Opcode), ByteLen: x.Length, Imm: x.Imm,
 		QPN: uint32(qp.Num), SrcQP: uint32(x.SrcQP), WCFlags: uint32(x.Flags), SL: x.SL, PortNum: 1}
 	r.Taken = false
-	if !qp.recvCQ.push(&e, x.Solicited) {
-		qp.fatal()
-	}
-	if qp.srq == nil {
+	if qp.srq == nil { // the slot first, as in Complete
 		r.cons = (r.cons + 1) & r.ring.Mask()
 		r.ring.StoreConsumerRelease(r.cons)
+	}
+	if !qp.recvCQ.push(&e, x.Solicited) {
+		qp.fatal()
 	}
 	if x.Status == WCSuccess {
 		qp.Arrived(x.Length)
