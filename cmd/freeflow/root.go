@@ -19,7 +19,7 @@ func rootCommand() *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) { runtime.UnlockOSThread() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(upCommand(), routerCommand(), runCommand(), getCommand(), doctorCommand(), versionCommand())
+	root.AddCommand(upCommand(), routerCommand(), runCommand(), getCommand(), doctorCommand(), benchCommand(), versionCommand())
 	return root
 }
 
