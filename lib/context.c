@@ -179,6 +179,7 @@ static int prepare(struct context *context)
 	context->rings_fd = context->memory_fd = -1;
 	context->nworkers = 0;
 	context->dead = false;
+	context->forked = false;
 	context->visible = 0;
 	context->joining = 0;
 	pthread_mutex_init(&context->lock, NULL);

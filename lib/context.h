@@ -24,6 +24,7 @@ struct context {
 	/* What a doorbell reads: doorbell.c. */
 	uint8_t *doorbell;		/* the doorbell file, mapped; NULL: none */
 	_Atomic bool dead;		/* the router is gone */
+	bool forked;			/* other processes command it too */
 	uint32_t nworkers;
 	int wake_fd[WORKERS_MAX];	/* hidden; an eventfd a worker */
 	uint8_t worker_of_cpu[CPUS_MAX];

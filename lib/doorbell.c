@@ -44,7 +44,8 @@ int doorbell_ring(struct context *context, uint32_t qp_handle)
 
 	if (unlikely(context->dead || !page))
 		return EIO;
-	if (unlikely(qp_handle >= HANDLES_MAX))
+	if (unlikely(qp_handle >= HANDLES_MAX ||
+		     (!context->objects.qp[qp_handle].can_send && !context->forked)))
 		return EINVAL;
 
 	/* The QP first, then where to find it, then whether anybody looks. */

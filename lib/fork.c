@@ -61,8 +61,10 @@ static void prepare(void)
 	pthread_mutex_lock(&contexts_lock);
 	pthread_mutex_lock(&memory_lock);
 	for (int i = 0; i < CONTEXTS_MAX; i++)
-		if (contexts[i].open)
+		if (contexts[i].open) {
 			pthread_mutex_lock(&contexts[i].lock);
+			contexts[i].forked = true;
+		}
 	fd_lock_hidden();
 	guard = entered;
 

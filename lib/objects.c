@@ -6,6 +6,10 @@
 #include <rdma/rdma_user_rxe.h>
 #include <string.h>
 
+/* enum ib_qp_attr_mask and enum ib_qp_state of rdma/ib_verbs.h */
+#define QP_STATE	1
+#define STATE_RTS	3
+
 static void *map_table(size_t element)
 {
 	void *table = mmap(NULL, HANDLES_MAX * element, PROT_READ | PROT_WRITE,
@@ -101,6 +105,7 @@ static void learn_create_qp(struct objects *objects, const struct command *comma
 		return;
 	qp = &objects->qp[core.qp_handle];
 	qp->live = true;
+	qp->can_send = false;
 	qp->qpn = core.qpn;
 	qp->send_cq = request.send_cq_handle;
 	qp->recv_cq = request.recv_cq_handle;
@@ -110,6 +115,16 @@ static void learn_create_qp(struct objects *objects, const struct command *comma
 	qp->sq = read_queue(response, length, driver + sizeof(struct mminfo));
 	if (core.qp_handle >= objects->qp_end)
 		objects->qp_end = core.qp_handle + 1;
+}
+
+/* A forked child's MODIFY_QP is not seen: context->forked lifts the check. */
+static void learn_modify_qp(struct objects *objects, const struct command *command)
+{
+	struct ib_uverbs_modify_qp request;
+
+	READ(request, command->core, command->core_length, 0);
+	if (request.qp_handle < HANDLES_MAX && (request.attr_mask & QP_STATE))
+		objects->qp[request.qp_handle].can_send = request.qp_state >= STATE_RTS;
 }
 
 static void learn_create_srq(struct objects *objects, const void *response, size_t length)
@@ -156,8 +171,12 @@ void objects_learn(struct objects *objects, const struct command *command,
 	case IB_USER_VERBS_CMD_CREATE_QP:
 		learn_create_qp(objects, command, response, length);
 		break;
+	case IB_USER_VERBS_CMD_MODIFY_QP:
+		learn_modify_qp(objects, command);
+		break;
 	case IB_USER_VERBS_CMD_DESTROY_QP:
 		objects->qp[destroyed_handle(command)].live = false;
+		objects->qp[destroyed_handle(command)].can_send = false;
 		break;
 	case IB_USER_VERBS_CMD_CREATE_SRQ:
 	case IB_USER_VERBS_CMD_CREATE_XSRQ:

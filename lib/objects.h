@@ -1,7 +1,8 @@
 /*
  * What a context's objects are, learnt from the commands that make them: the
- * queues of each QP, CQ and SRQ and how they hang together. Needed for one
- * thing only: to release those who wait when the router dies (orphan.c).
+ * queues of each QP, CQ and SRQ and how they hang together, to release those
+ * who wait when the router dies (flush.h), and which QPs may send, to refuse
+ * the others' doorbells as the kernel does.
  *
  * Tables are indexed by handle, which docs/abi.md bounds, and mapped without
  * reservation, so that what is not used costs nothing.
@@ -24,6 +25,7 @@ struct queue {
 
 struct qp_record {
 	bool live;
+	bool can_send;		/* RTS or beyond: post_send is allowed */
 	bool has_srq;
 	uint32_t qpn;
 	uint32_t send_cq, recv_cq, srq;

@@ -317,6 +317,23 @@ int doorbell(int fd, uint32_t qp)
 	return command(fd, IB_USER_VERBS_CMD_POST_SEND, &c, sizeof(c), &r, sizeof(r));
 }
 
+int modify_qp(int fd, int qp, int state)
+{
+	COMMAND(ib_uverbs_modify_qp) c = { .core = {
+		.qp_handle = (uint32_t)qp, .attr_mask = 1, .qp_state = (uint8_t)state } };
+
+	return command(fd, IB_USER_VERBS_CMD_MODIFY_QP, &c, sizeof(c), NULL, 0);
+}
+
+int ring(int fd)
+{
+	int cq = create_cq(fd, 1, 3, -1, NULL);
+	struct qp qp;
+
+	CHECK(cq > 0 && create_qp(fd, cq, cq, 0, &qp) == 0 && modify_qp(fd, qp.handle, 3) == 0);
+	return doorbell(fd, (uint32_t)qp.handle);
+}
+
 int mock(int fd, enum mock_number number, uint64_t a, uint64_t b, uint64_t c, uint64_t answer[4])
 {
 	struct mock_request request = { .argument = { a, b, c, 0 } };

@@ -50,6 +50,10 @@ int create_qp(int fd, int send_cq, int recv_cq, int srq, struct qp *qp);
 int create_srq(int fd, void **queue);
 int req_notify(int fd, int cq, bool solicited);
 int doorbell(int fd, uint32_t qp);
+int modify_qp(int fd, int qp, int state);
+
+/* A doorbell of a fresh QP that may send. */
+int ring(int fd);
 
 /* A command to the mock; answers may be NULL. 0 or a negative errno. */
 int mock(int fd, enum mock_number number, uint64_t a, uint64_t b, uint64_t c, uint64_t answer[4]);

@@ -137,7 +137,7 @@ static void child_commands_by_joining(void)
 	if (child == 0) {
 		for (int i = 0; i < 100; i++) {
 			CHECK(mock(fd, MOCK_SLOW, 100, (uint64_t)i, 0, answer) == 0 && answer[0] == (uint64_t)i);
-			CHECK(doorbell(fd, 1) == 0);
+			CHECK(ring(fd) == 0);
 		}
 		memset(p, 4, 16 * PAGE);
 		CHECK((mr = reg_mr(fd, p, 16 * PAGE, LOCAL_WRITE)) > 0 && shared_bytes(fd, mr) == 16 * PAGE);

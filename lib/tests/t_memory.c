@@ -44,7 +44,6 @@ static bool in_core(const void *page)
 	return entry >> 62;
 }
 
-/* The name of the file that backs an address: "" for private memory. */
 static bool is_shared(const void *address)
 {
 	unsigned long start, end;
@@ -186,7 +185,6 @@ static void untouched_pages_stay_so(void)
 	int fd = device(NULL), mr;
 	char *p = map_rw(1024 * MiB);
 	double start = now();
-	bool shared;
 
 	p[500 * MiB] = 1;
 	mr = reg_mr(fd, p, 1024 * MiB, LOCAL_WRITE);
@@ -200,7 +198,6 @@ static void untouched_pages_stay_so(void)
 	CHECK(dereg_mr(fd, mr) == 0);
 	note("deregistration: %.1f ms", (now() - start) * 1e3);
 	CHECK(!in_core(p) && p[500 * MiB] == 1 && p[600 * MiB] == 5 && p[601 * MiB] == 0);
-	(void)shared;
 }
 
 static void populated_memory_is_quick(void)
@@ -252,18 +249,14 @@ static void *write_on(void *argument)
 
 static void writers_lose_nothing(void)
 {
-	size_t size = 8 * MiB, count = size / 64;
-	int fd = device(NULL), probe;
-	struct writer w = { .count = size / PAGE };
+	size_t size = 8 * MiB;
+	int fd = device(NULL);
+	struct writer w = { .count = size / 64 };
 	pthread_t thread;
 	void *lost;
 	char *p = map_rw(size);
-	_Atomic uint64_t *words = (void *)p;
 
-	(void)count;
-	w.words = words;
-	/* Contiguous, so that the writer is everywhere at once. */
-	w.count = size / sizeof(uint64_t) / 8;
+	w.words = (void *)p;
 	CHECK(pthread_create(&thread, NULL, write_on, &w) == 0);
 	for (int i = 0; i < 60; i++) {
 		int mr = reg_mr(fd, p, size, LOCAL_WRITE);
@@ -275,8 +268,6 @@ static void writers_lose_nothing(void)
 	}
 	w.stop = true;
 	pthread_join(thread, &lost);
-	probe = access("/dev/userfaultfd", F_OK);
-	(void)probe;
 	note("%lu rounds of writing meanwhile", (unsigned long)w.rounds);
 	CHECK(lost == NULL);
 }

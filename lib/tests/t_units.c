@@ -137,6 +137,23 @@ static void the_kernels_list_is_read(void)
 	CHECK(pages_visit((uintptr_t)p, (uintptr_t)p + 60 * page_size, count_pages, &pages) == 0 && pages == 3);
 }
 
+/* What a kernel without PROCMAP_QUERY leaves: the text. */
+static void the_text_is_searched(void)
+{
+	static char text[] =
+		"1000-2000 r--p 00000000 08:01 77   /bin/x\n"
+		"2000-3000 rw-p 00001000 08:01 77   /bin/x\n"
+		"8000-a000 rw-p 00000000 00:00 0 \n";
+	struct maps maps = { .fd = -1, .text = text, .length = sizeof(text) - 1, .next = text };
+	struct mapping m;
+
+	CHECK(maps_find(&maps, 0, &m) && m.start == 0x1000);
+	CHECK(maps_find(&maps, 0x1fff, &m) && m.start == 0x1000);
+	CHECK(maps_find(&maps, 0x2000, &m) && m.start == 0x2000 && m.offset == 0x1000);
+	CHECK(maps_find(&maps, 0x3000, &m) && m.start == 0x8000 && mapping_is_plain(&m));
+	CHECK(maps_find(&maps, 0x9fff, &m) && !maps_find(&maps, 0xa000, &m));
+}
+
 static struct pieces table;
 
 static void put(uintptr_t start, uintptr_t end)
@@ -197,6 +214,7 @@ static const struct test tests[] = {
 	TEST(the_root_is_stripped),
 	TEST(maps_lines_are_read),
 	TEST(the_kernels_list_is_read),
+	TEST(the_text_is_searched),
 	TEST(pieces_are_kept_sorted),
 	TEST(commands_are_parsed),
 };
