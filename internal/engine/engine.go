@@ -73,9 +73,10 @@ type Doorbell struct {
 
 // wake is one eventfd of a doorbell and the worker that watches it, with what that worker alone knows of the ringing.
 type wake struct {
-	w    *Worker
-	fd   int
-	strm stream
+	w     *Worker
+	fd    int
+	strm  stream
+	quiet quiet
 }
 
 // wakeOf gives the doorbell's wake of a worker that serves it.
@@ -137,17 +138,21 @@ func (e *Engine) Add(mode Mode, find func(handle uint32) *Item) (*Doorbell, erro
 	case Low:
 		workers = []*Worker{e.low}
 	}
+	for _, w := range workers {
+		f, err := newEventfd()
+		if err != nil {
+			d.close()
+			return nil, fmt.Errorf("doorbell: %w", err)
+		}
+		d.files = append(d.files, f)
+		d.wakes = append(d.wakes, wake{w: w, fd: int(f.Fd())})
+	}
 	e.mu.Lock()
 	d.slot = e.newSlot(d)
 	e.mu.Unlock()
-	for _, w := range workers {
-		f, err := newEventfd()
-		if err == nil {
-			d.files = append(d.files, f)
-			d.wakes = append(d.wakes, wake{w: w, fd: int(f.Fd())})
-			err = w.watch(int(f.Fd()), d.slot)
-		}
-		if err != nil {
+	for i := range d.wakes {
+		k := &d.wakes[i]
+		if err := k.w.watch(k.fd, d.slot); err != nil {
 			e.Remove(d)
 			return nil, fmt.Errorf("doorbell: %w", err)
 		}
@@ -191,8 +196,8 @@ func (e *Engine) newSlot(d *Doorbell) int {
 // Remove takes a doorbell out of service. When it returns no worker looks at it.
 func (e *Engine) Remove(d *Doorbell) {
 	d.gone.Store(true)
-	for _, k := range d.wakes {
-		k.w.unwatch(k.fd)
+	for i := range d.wakes {
+		d.wakes[i].w.unwatch(d.wakes[i].fd)
 	}
 	e.mu.Lock()
 	slots := append([]*Doorbell(nil), *e.slots.Load()...)
@@ -203,6 +208,10 @@ func (e *Engine) Remove(d *Doorbell) {
 	e.mu.Lock()
 	e.free = append(e.free, d.slot)
 	e.mu.Unlock()
+	d.close()
+}
+
+func (d *Doorbell) close() {
 	for _, f := range d.files {
 		_ = f.Close()
 	}

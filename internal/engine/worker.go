@@ -24,7 +24,8 @@ type Worker struct {
 	spins    bool
 
 	ready   queue       // items in turn
-	waiting []*Item     // items that said Wait
+	waiting []sleeper   // items that said Wait
+	muted   []muted     // doorbells that are not watched for a while
 	polled  []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
 	now     int64
 	sleptAt int64
@@ -41,7 +42,7 @@ type Worker struct {
 	mail   atomic.Bool // inbox or adopt_ is not empty
 
 	// Counters for whoever wants to know how the engine fares.
-	Wakeups, Turns, Looks atomic.Uint64
+	Wakeups, Turns, Looks, Mutes atomic.Uint64
 }
 
 const (
@@ -120,6 +121,9 @@ func (w *Worker) loop() {
 			w.takeMail()
 		}
 		w.look()
+		if len(w.muted) > 0 {
+			w.unmute()
+		}
 		w.wakeWaiting()
 		w.runTurns()
 		w.seq.Add(1)
@@ -145,13 +149,43 @@ func (w *Worker) takeRings(n int) {
 			continue
 		}
 		w.collect(d)
-		if d.mode == Fast || d.owner.Load() != nil {
-			continue
-		}
-		if k := d.wakeOf(w); k.strm.woken(quick) && d.owner.CompareAndSwap(nil, w) {
-			w.startPolling(d)
-		}
+		w.judge(d, quick)
 	}
+}
+
+// judge decides whether a doorbell that has just woken the worker shall go on doing so.
+func (w *Worker) judge(d *Doorbell, quick bool) {
+	if d.mode == Fast {
+		return
+	}
+	k := d.wakeOf(w)
+	if pause := k.quiet.woken(); pause > 0 {
+		w.mute(d, k, pause)
+		return
+	}
+	if d.owner.Load() == nil && k.strm.woken(quick) && d.owner.CompareAndSwap(nil, w) {
+		w.startPolling(d)
+	}
+}
+
+// mute stops a program that rings for nothing from waking the worker for a while. Watching its eventfd again finds what was rung.
+func (w *Worker) mute(d *Doorbell, k *wake, pause int64) {
+	w.Mutes.Add(1)
+	w.unwatch(k.fd)
+	w.muted = append(w.muted, muted{d, k, w.now + pause})
+}
+
+// unmute watches the doorbells again whose pause is over.
+func (w *Worker) unmute() {
+	w.muted = slices.DeleteFunc(w.muted, func(m muted) bool {
+		if w.now < m.till && !m.d.gone.Load() {
+			return false
+		}
+		if !m.d.gone.Load() {
+			_ = w.watch(m.k.fd, m.d.slot)
+		}
+		return true
+	})
 }
 
 func (w *Worker) collect(d *Doorbell) {
@@ -188,8 +222,10 @@ func (w *Worker) look() {
 // startPolling tells the program that it need not ring; the look after the store finds what was rung before it.
 func (w *Worker) startPolling(d *Doorbell) {
 	d.bell.storePoll(true)
+	if len(w.polled) == 0 {
+		w.lookAt = w.now + streamTick
+	}
 	w.polled = append(w.polled, d)
-	w.lookAt = w.now + streamTick
 	w.collect(d)
 }
 
@@ -213,20 +249,27 @@ func (w *Worker) takeMail() {
 	w.adopt_ = nil
 }
 
+// sleeper is an item that said Wait, and until when. The item may have been scheduled and run elsewhere since.
+type sleeper struct {
+	it *Item
+	at int64
+}
+
 // wakeWaiting queues the waiting items whose time has come, and drops from the list those that somebody scheduled.
 func (w *Worker) wakeWaiting() {
 	for i := 0; i < len(w.waiting); {
-		it := w.waiting[i]
-		if it.state.Load() == itemWaiting {
-			if w.now < it.WakeAt {
+		s := w.waiting[i]
+		if s.it.state.Load() == itemWaiting {
+			if w.now < s.at {
 				i++
 				continue
 			}
-			w.Schedule(it)
+			w.Schedule(s.it)
 		}
-		w.waiting[i] = w.waiting[len(w.waiting)-1]
-		w.waiting[len(w.waiting)-1] = nil
-		w.waiting = w.waiting[:len(w.waiting)-1]
+		last := len(w.waiting) - 1
+		w.waiting[i] = w.waiting[last]
+		w.waiting[last] = sleeper{}
+		w.waiting = w.waiting[:last]
 	}
 }
 
@@ -252,8 +295,9 @@ func (w *Worker) turn(it *Item) {
 		it.state.Store(itemQueued)
 		w.ready.push(it)
 	case Wait:
+		at := it.WakeAt // another worker may have it as soon as it is waiting
 		if it.state.CompareAndSwap(itemRunning, itemWaiting) {
-			w.waiting = append(w.waiting, it)
+			w.waiting = append(w.waiting, sleeper{it, at})
 			return
 		}
 		it.state.Store(itemQueued)
@@ -266,11 +310,11 @@ func (w *Worker) turn(it *Item) {
 	}
 }
 
-// Did counts messages that an item of the doorbell has done, for streaming.
+// Did counts messages that an item has done: its program did not ring for nothing.
 func (w *Worker) Did(it *Item, messages int) {
-	if it.bell.owner.Load() == w {
-		it.bell.wakeOf(w).strm.messages += messages
-	}
+	k := it.bell.wakeOf(w)
+	k.strm.messages += messages
+	k.quiet.done += messages
 }
 
 // timeout is how long the worker may sleep in ns; -1 for ever.
@@ -282,12 +326,14 @@ func (w *Worker) timeout() int64 {
 	if len(w.polled) > 0 {
 		at = w.lookAt
 	}
-	for _, it := range w.waiting {
-		if it.state.Load() != itemWaiting {
-			return 0
+	for _, s := range w.waiting {
+		if at < 0 || s.at < at {
+			at = s.at
 		}
-		if at < 0 || it.WakeAt < at {
-			at = it.WakeAt
+	}
+	for _, m := range w.muted {
+		if at < 0 || m.till < at {
+			at = m.till
 		}
 	}
 	if at < 0 {

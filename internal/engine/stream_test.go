@@ -1,0 +1,76 @@
+package engine
+
+import "testing"
+
+// TestStreamTrial: a program that rings quickly is tried; finding a stream keeps the polling, finding one message at a look does not, and makes
+// the next trial rarer.
+func TestStreamTrial(t *testing.T) {
+	var s stream
+	trials := func(n int) (at []int) {
+		for i := range n {
+			if s.woken(true) {
+				at = append(at, i+1)
+				s.looked()
+				s.messages = 1 // a ping-pong: one message a look
+				if s.looked() {
+					t.Fatal("polling goes on for a ping-pong")
+				}
+			}
+		}
+		return at
+	}
+	got := trials(16 + 32 + 64)
+	if len(got) != 3 || got[0] != 16 || got[1] != 48 || got[2] != 112 {
+		t.Fatalf("trials after %v quick wake-ups, want 16, 48, 112", got)
+	}
+	for !s.woken(true) {
+	}
+	s.looked()
+	for range 100 {
+		s.messages = 50
+		if !s.looked() {
+			t.Fatal("polling ended in a stream")
+		}
+	}
+	for i := 1; ; i++ {
+		if !s.looked() {
+			if i != idleTicks {
+				t.Fatalf("polling ended %d empty looks after the stream, want %d", i, idleTicks)
+			}
+			break
+		}
+	}
+}
+
+func TestSlowRingsAreNoStream(t *testing.T) {
+	var s stream
+	for range 10_000 {
+		if s.woken(false) {
+			t.Fatal("a trial without quick wake-ups")
+		}
+	}
+}
+
+// TestQuiet: needless wake-ups are muted for ever longer pauses, and a message makes up for all.
+func TestQuiet(t *testing.T) {
+	var q quiet
+	var pauses []int64
+	for range 7 * needlessWakes {
+		if p := q.woken(); p > 0 {
+			pauses = append(pauses, p)
+		}
+	}
+	want := []int64{pauseMin, 2 * pauseMin, 4 * pauseMin, 8 * pauseMin, pauseMax, pauseMax, pauseMax}
+	if len(pauses) != len(want) {
+		t.Fatalf("%d pauses, want %d", len(pauses), len(want))
+	}
+	for i := range want {
+		if pauses[i] != want[i] {
+			t.Fatalf("pauses %v, want %v", pauses, want)
+		}
+	}
+	q.done = 1
+	if q.woken() != 0 || q.pause != 0 {
+		t.Fatal("a message did not make up for the past")
+	}
+}
