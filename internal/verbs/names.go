@@ -103,6 +103,7 @@ const (
 	OpLocalInv        Opcode = 7
 	OpBindMW          Opcode = 8
 	OpSendInv         Opcode = 9
+	OpAtomicWrite     Opcode = 15
 )
 
 // SendFlags of a work request, as IBV_SEND_*.
@@ -157,6 +158,7 @@ const (
 	WCFetchAdd      WCOpcode = 4
 	WCBindMW        WCOpcode = 5
 	WCLocalInv      WCOpcode = 6
+	WCAtomicWrite   WCOpcode = 9
 	WCRecv          WCOpcode = 1 << 7
 	WCRecvRDMAImm   WCOpcode = WCRecv + 1
 	wcOpcodeUnknown          = WCSend

@@ -1,6 +1,7 @@
 package verbs
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -41,6 +42,7 @@ type QP struct {
 	peerGone atomic.Bool   // the peer's process died without a word
 	sentPSN  atomic.Uint32 // next PSN of the requester, for QueryQP
 	drained  atomic.Bool   // in SQD: the send queue has come to rest
+	lastDue  atomic.Bool   // in ERR: the last-WQE event has not been raised
 
 	SQ   SendQueue
 	Send Sending
@@ -104,7 +106,7 @@ func (c *Context) CreateQP(a QPInit) (QPInfo, error) {
 	qp := &QP{Type: a.Type, SigAll: a.SigAll, dev: c.dev, ctx: c, user: a.UserHandle, cap: a.Cap,
 		pd: c.pds.get(uint32(a.PD)), sendCQ: c.cqs.get(uint32(a.SendCQ)), recvCQ: c.cqs.get(uint32(a.RecvCQ))}
 	if a.HasSRQ {
-		if qp.srq = c.srqs.get(uint32(a.SRQ)); qp.srq == nil || a.Type == TypeUC {
+		if qp.srq = c.srqs.get(uint32(a.SRQ)); qp.srq == nil {
 			return QPInfo{}, syscall.EINVAL
 		}
 	}
@@ -205,7 +207,7 @@ func (c *Context) DestroyQP(h Handle) (uint32, error) {
 func (qp *QP) unlink(died bool) {
 	qp.dead.Store(true)
 	qp.dev.qps.clear(uint32(qp.Num))
-	for _, g := range qp.groups {
+	for _, g := range slices.Clone(qp.groups) {
 		qp.ctx.leaveGroup(qp, g)
 	}
 	if died {
@@ -237,6 +239,9 @@ func (qp *QP) Dead() bool { return qp.dead.Load() }
 
 // PeerGone reports that the process of the connected peer died.
 func (qp *QP) PeerGone() bool { return qp.peerGone.Load() }
+
+// HasSRQ reports whether receives come from a shared receive queue.
+func (qp *QP) HasSRQ() bool { return qp.srq != nil }
 
 // Container is whose queue pair it is.
 func (qp *QP) Container() *Container { return qp.ctx.cont }

@@ -42,7 +42,7 @@ func allowed(from, to State, t QPType, mask AttrMask) bool {
 		return false
 	}
 	if to == StateReset || to == StateError {
-		return mask&^(MaskState|MaskCurState) == 0
+		return mask&^MaskState == 0
 	}
 	tr, ok := transitions[[2]State{from, to}]
 	if !ok || from == StateSQE && t == TypeRC {
@@ -106,14 +106,14 @@ func (qp *QP) arrived(from, to State) {
 	if from == to {
 		return
 	}
+	if to == StateError {
+		qp.lastDue.Store(true) // before the item runs, which flushes
+	}
 	qp.dev.eng.Schedule(&qp.Item)
 	if to == StateRTR {
 		if p := qp.connected(); p != nil {
 			qp.dev.eng.Schedule(&p.Item)
 		}
-	}
-	if to == StateError {
-		qp.lastWQE()
 	}
 }
 

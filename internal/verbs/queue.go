@@ -54,6 +54,8 @@ func sendOpcode(op Opcode) WCOpcode {
 		return WCBindMW
 	case OpLocalInv:
 		return WCLocalInv
+	case OpAtomicWrite:
+		return WCAtomicWrite
 	}
 	return WCSend
 }
@@ -121,9 +123,10 @@ func (qp *QP) Drained() {
 	}
 }
 
-// lastWQE tells a program with an SRQ that the queue pair takes no more from it (IBTA 11.6.3.1).
+// lastWQE tells a program with an SRQ that the queue pair takes no more from it and has completed what it took (IBTA 11.6.3.1): once for
+// each time it goes to error. The caller holds Resp.
 func (qp *QP) lastWQE() {
-	if qp.srq != nil {
+	if qp.srq != nil && qp.lastDue.CompareAndSwap(true, false) {
 		qp.Event(EventLastWQEReached)
 	}
 }
@@ -143,9 +146,13 @@ func (qp *QP) FlushSend(n int) (done int) {
 }
 
 // TakeRecv takes the next receive into Resp.WQE. It reports false if none is posted; bad says that its entry was not well
-// formed. The caller holds Resp.
+// formed. A receive that an earlier message took and did not complete, having been cut off or dropped, is taken again. The caller
+// holds Resp.
 func (qp *QP) TakeRecv() (ok, bad bool) {
 	r := &qp.Resp
+	if r.Taken {
+		return true, false
+	}
 	if qp.srq != nil {
 		ok, bad = qp.srq.take(&r.WQE)
 		r.Taken = ok || bad
@@ -164,7 +171,7 @@ func (qp *QP) NoRecv() bool {
 	if qp.srq != nil {
 		return qp.srq.empty()
 	}
-	return !qp.Resp.Taken && qp.Resp.ring.LoadProducerAcquire() == qp.Resp.ring.LoadConsumerAcquire()
+	return qp.Resp.ring.LoadProducerAcquire() == qp.Resp.ring.LoadConsumerAcquire()
 }
 
 // Received is what a receive completes with.
@@ -220,6 +227,9 @@ func (qp *QP) FlushRecv(n int) (done int) {
 			}
 		}
 		qp.CompleteRecv(&Received{Status: WCWRFlushErr, Opcode: WCRecv})
+	}
+	if !qp.Resp.Taken {
+		qp.lastWQE()
 	}
 	return done
 }

@@ -11,6 +11,9 @@ const (
 	windowType2 = 2
 )
 
+// windowIgnored are rights that a bind may name without effect: a window is for peers only, but programs repeat the region's rights.
+const windowIgnored = AccessLocalWrite | AccessMWBind | accessOptional
+
 // window is a memory window. Bound, its key shows a region; unbound, the key shows nothing. Binding and invalidating happen
 // on workers, in the order of the send queue; mu orders them with the control path.
 type window struct {
@@ -124,13 +127,13 @@ func (qp *QP) BindMW(b *Bind) bool {
 	if b.Access&(AccessRemoteWrite|AccessRemoteAtomic) != 0 && r.access&AccessLocalWrite == 0 {
 		return false
 	}
-	if b.Access&^(accessRemote|AccessZeroBased) != 0 || b.Access&AccessZeroBased != 0 && w.typ == windowType1 {
+	if b.Access&^(accessRemote|AccessZeroBased|windowIgnored) != 0 || b.Access&AccessZeroBased != 0 && w.typ == windowType1 {
 		return false
 	}
 	w.unbind()
 	r.owner.refs.Add(1)
 	w.mr, w.key = r.owner, uint32(b.NewKey)
-	w.reg = &region{key: w.key, pd: w.pd, access: b.Access, iova: b.Addr, length: b.Length, remote: true, window: w,
+	w.reg = &region{key: w.key, pd: w.pd, access: b.Access & accessRemote, iova: b.Addr, length: b.Length, remote: true, window: w,
 		mem: r.mem, base: r.base + (b.Addr - r.iova)}
 	if b.Access&AccessZeroBased != 0 {
 		w.reg.iova = 0
