@@ -118,6 +118,16 @@ func (s *Span) FetchAdd(add uint64) (uint64, error) {
 	return atomic.AddUint64((*uint64)(s.P), add) - add, nil
 }
 
+// Store stores the 8 aligned bytes of the span at once.
+func (s *Span) Store(v uint64) error {
+	if s.P == nil {
+		_, err := s.remote(func(uint64) uint64 { return v })
+		return err
+	}
+	atomic.StoreUint64((*uint64)(s.P), v)
+	return nil
+}
+
 func (s *Span) remote(f func(uint64) uint64) (uint64, error) {
 	remoteAtomics.Lock()
 	defer remoteAtomics.Unlock()

@@ -74,6 +74,7 @@ const (
 	opCmpAndSwp = 5
 	opFetchAdd  = 6
 	opBindMW    = 8
+	opAtomicWrt = 15
 )
 
 // ReadSend copies entry i. It reports false if the entry says more SGEs or inline data than its slot holds.
@@ -104,6 +105,10 @@ func (r *Ring) ReadSend(i uint32, ud bool, w *SendWQE) bool {
 	default:
 		w.RemoteAddr = u64(p, sqWR)
 		w.RKey = u32(p, sqWR+8)
+	}
+	if w.Opcode == opAtomicWrt && !ud { // its 8 bytes stand where inline data do
+		w.NumSGE, w.InlineLength = 0, 8
+		return r.slotSize() >= SendWQESize+8
 	}
 	if w.SendFlags&sendFlInline != 0 {
 		w.NumSGE = 0
@@ -137,12 +142,14 @@ func copySGEs(p unsafe.Pointer, to *[MaxSGE]SGE, n uint32) {
 	}
 }
 
-// Inline gives the inline data of entry i, which the program may still change: only ever copied, never believed.
-// n must be the InlineLength that ReadSend accepted.
-func (r *Ring) Inline(i uint32, n uint32) unsafe.Pointer {
-	_ = n
-	return unsafe.Add(r.slot(i), SendWQESize)
+// Inline gives the inline data of entry i from byte off on, which the program may still change: only ever copied, never believed.
+// off is less than the InlineLength that ReadSend accepted.
+func (r *Ring) Inline(i, off uint32) unsafe.Pointer {
+	return unsafe.Add(r.slot(i), SendWQESize+uintptr(off))
 }
+
+// InlineUint64 reads the first 8 bytes of entry i's inline data, in the machine's order.
+func (r *Ring) InlineUint64(i uint32) uint64 { return *(*uint64)(r.Inline(i, 0)) }
 
 // CQE is a completion (struct ib_uverbs_wc).
 type CQE struct {

@@ -24,8 +24,8 @@ func datagram(w *engine.Worker, qp *verbs.QP) (outcome, verbs.WCStatus) {
 	if av == nil {
 		return refused, verbs.WCLocQPOpErr
 	}
-	if s.Length > udMTU {
-		return refused, verbs.WCLocLenErr
+	if s.Length > udMTU { // emitted by none, and no error (IBTA C10-93.1.1)
+		return done(qp)
 	}
 	src, f := gather(qp, w.Scratch.A[:0], 0, s.Length, 0)
 	if f != verbs.FaultNone {
@@ -39,10 +39,9 @@ func datagram(w *engine.Worker, qp *verbs.QP) (outcome, verbs.WCStatus) {
 	fillGRH(&grh, qp, av)
 	qp.Advance(1)
 	if av.DGID.IsMulticast() {
+		// A sender that has joined the group hears itself, as with every device that does not block the loop.
 		for _, peer := range qp.Members(av.DGID) {
-			if peer != qp { // IBTA 10.5.2: a sender does not hear itself, unless it is attached; see below
-				deliver(w, qp, peer, qkey, &grh, src)
-			}
+			deliver(w, qp, peer, qkey, &grh, src)
 		}
 		return done(qp)
 	}
@@ -72,7 +71,7 @@ func deliver(w *engine.Worker, qp, peer *verbs.QP, qkey uint32, grh *[grhSize]by
 	rw := &peer.Resp.WQE
 	total := s.Length + grhSize
 	if uint64(total) > recvRoom(rw) {
-		recvError(peer, verbs.WCLocLenErr)
+		tooLong(peer)
 		return
 	}
 	dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], 0, total, verbs.AccessLocalWrite)

@@ -32,13 +32,13 @@ func afterNAK(qp *verbs.QP, status verbs.WCStatus) (outcome, verbs.WCStatus) {
 // write carries a slice of an RDMA WRITE, and after the last, with immediate data, takes a receive.
 func write(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
 	s := &qp.Send
+	if peer.Attr().Access&verbs.AccessRemoteWrite == 0 {
+		return notEnabled(qp, peer)
+	}
 	if n := min(s.Length-s.Done, uint32(budget)); n > 0 {
 		src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
 		if f != verbs.FaultNone {
 			return refused, localStatus(f)
-		}
-		if peer.Attr().Access&verbs.AccessRemoteWrite == 0 {
-			return accessOrDrop(qp, peer)
 		}
 		dst, f := peer.Remote(w.Scratch.B[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr+uint64(s.Done), int(n), verbs.AccessRemoteWrite)
 		if f == verbs.FaultNone && s.Done == 0 && n < s.Length {
@@ -83,12 +83,28 @@ func accessOrDrop(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
 	return accessError(qp, peer)
 }
 
+// notEnabled is an operation that the responder's access flags do not have: not a matter of keys, but a request that it does not take
+// (IBTA 9.7.5.2.4, as Soft-RoCE's check_op_valid has it).
+func notEnabled(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	if qp.Type == verbs.TypeUC {
+		return accessOrDrop(qp, peer)
+	}
+	return invalidRequest(qp, peer)
+}
+
 // copyFailed is memory that went away under its registration: srcOK says that it was the destination's.
 func copyFailed(qp, peer *verbs.QP, srcOK bool) (outcome, verbs.WCStatus) {
 	if !srcOK {
 		return refused, verbs.WCLocProtErr
 	}
-	peer.Fail()
+	return remoteFault(qp, peer)
+}
+
+// remoteFault is a responder that cannot reach its own memory, with no receive to say so: it goes to error with an event.
+func remoteFault(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	if peer.Fail() {
+		peer.Event(verbs.EventQPFatal)
+	}
 	return afterNAK(qp, verbs.WCRemOpErr)
 }
 
@@ -96,16 +112,13 @@ func copyFailed(qp, peer *verbs.QP, srcOK bool) (outcome, verbs.WCStatus) {
 func read(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
 	s := &qp.Send
 	a := peer.Attr()
-	if a.MaxDestRdAtomic == 0 {
+	if a.MaxDestRdAtomic == 0 || a.Access&verbs.AccessRemoteRead == 0 {
 		return invalidRequest(qp, peer)
 	}
 	if n := min(s.Length-s.Done, uint32(budget)); n > 0 {
 		dst, f := gather(qp, w.Scratch.B[:0], s.Done, n, verbs.AccessLocalWrite)
 		if f != verbs.FaultNone {
 			return refused, localStatus(f)
-		}
-		if a.Access&verbs.AccessRemoteRead == 0 {
-			return accessError(qp, peer)
 		}
 		src, f := peer.Remote(w.Scratch.A[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr+uint64(s.Done), int(n), verbs.AccessRemoteRead)
 		if f == verbs.FaultNone && s.Done == 0 && n < s.Length {
@@ -118,8 +131,7 @@ func read(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCSt
 			if ok {
 				return refused, verbs.WCLocProtErr
 			}
-			peer.Fail()
-			return refused, verbs.WCRemOpErr
+			return remoteFault(qp, peer)
 		}
 		s.Done += n
 	}
@@ -134,18 +146,15 @@ func read(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCSt
 func atomic(w *engine.Worker, qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
 	s := &qp.Send
 	a := peer.Attr()
-	if s.Length != 8 {
+	if s.Length < 8 {
 		return refused, verbs.WCLocLenErr
 	}
-	if a.MaxDestRdAtomic == 0 || s.WQE.RemoteAddr%8 != 0 {
+	if s.Length = 8; a.MaxDestRdAtomic == 0 || s.WQE.RemoteAddr%8 != 0 || a.Access&verbs.AccessRemoteAtomic == 0 {
 		return invalidRequest(qp, peer)
 	}
 	dst, f := gather(qp, w.Scratch.B[:0], 0, 8, verbs.AccessLocalWrite)
 	if f != verbs.FaultNone {
 		return refused, localStatus(f)
-	}
-	if a.Access&verbs.AccessRemoteAtomic == 0 {
-		return accessError(qp, peer)
 	}
 	at, f := peer.Remote(w.Scratch.A[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr, 8, verbs.AccessRemoteAtomic)
 	if f != verbs.FaultNone {
@@ -162,11 +171,33 @@ func atomic(w *engine.Worker, qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
 		old, err = at[0].FetchAdd(s.WQE.CompareAdd)
 	}
 	if err != nil {
-		peer.Fail()
-		return refused, verbs.WCRemOpErr
+		return remoteFault(qp, peer)
 	}
 	if err := mem.PutUint64(dst, old, &w.Scratch); err != nil {
 		return refused, verbs.WCLocProtErr
+	}
+	s.Done = 8
+	advance(qp, peer)
+	return done(qp)
+}
+
+// atomicWrite stores 8 bytes, of which no reader sees a part (IBTA A19.4.5).
+func atomicWrite(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+	s := &qp.Send
+	if s.WQE.RemoteAddr%8 != 0 || peer.Attr().Access&verbs.AccessRemoteWrite == 0 {
+		return invalidRequest(qp, peer)
+	}
+	var room [1]mem.Span
+	at, f := peer.Remote(room[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr, 8, verbs.AccessRemoteWrite)
+	if f != verbs.FaultNone {
+		return accessError(qp, peer)
+	}
+	if len(at) != 1 {
+		return invalidRequest(qp, peer)
+	}
+	r, slot := qp.InlineAt()
+	if err := at[0].Store(r.InlineUint64(slot)); err != nil {
+		return remoteFault(qp, peer)
 	}
 	s.Done = 8
 	advance(qp, peer)

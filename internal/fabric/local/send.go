@@ -76,19 +76,28 @@ func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCSt
 // accept takes a receive for the message and checks that it fits.
 func accept(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
 	s := &qp.Send
-	if peer.Resp.Taken {
-		// A message of an earlier connection was cut off in the middle; its receive is used for this one, as after a reset it would be.
-		peer.Resp.Taken = true
-	} else if ok, bad := peer.TakeRecv(); !ok {
+	if ok, bad := peer.TakeRecv(); !ok {
 		return noRecvOrDrop(qp)
 	} else if bad {
 		return badRecv(qp, peer)
 	}
-	if uint64(s.Length) > recvRoom(&peer.Resp.WQE) {
-		recvError(peer, verbs.WCLocLenErr)
-		return afterNAK(qp, verbs.WCRemInvReqErr)
+	if uint64(s.Length) <= recvRoom(&peer.Resp.WQE) {
+		return carried, 0
 	}
-	return carried, 0
+	tooLong(peer)
+	return afterNAK(qp, verbs.WCRemInvReqErr)
+}
+
+// tooLong is a message that the receive in hand has no room for (IBTA 9.9.3). RC ends in error. A datagram or an unreliable message is dropped
+// and the receive is for the next one (class D), so that a stranger's datagram cannot end a queue pair; a receive of an SRQ
+// completes with the error, and the queue pair goes on (class E). The caller holds the peer's Resp.
+func tooLong(peer *verbs.QP) {
+	switch {
+	case peer.Type == verbs.TypeRC:
+		recvError(peer, verbs.WCLocLenErr)
+	case peer.HasSRQ():
+		peer.CompleteRecv(&verbs.Received{Status: verbs.WCLocLenErr, Opcode: verbs.WCRecv})
+	}
 }
 
 // delivered completes a SEND on both sides, the receiver's first.

@@ -11,7 +11,11 @@ import (
 func begin(qp *verbs.QP, bad bool) verbs.WCStatus {
 	s := &qp.Send
 	s.Length = 0
-	if bad || !permitted(qp.Type, verbs.Opcode(s.WQE.Opcode)) {
+	op := verbs.Opcode(s.WQE.Opcode)
+	if bad || !permitted(qp.Type, op) {
+		return verbs.WCLocQPOpErr
+	}
+	if replied(op) && (s.WQE.SendFlags&uint32(verbs.SendInline) != 0 || qp.Attr().MaxRdAtomic == 0) {
 		return verbs.WCLocQPOpErr
 	}
 	sum := uint64(s.WQE.InlineLength)
@@ -22,12 +26,6 @@ func begin(qp *verbs.QP, bad bool) verbs.WCStatus {
 		return verbs.WCLocLenErr
 	}
 	s.Length = uint32(sum)
-	if s.WQE.SendFlags&uint32(verbs.SendInline) != 0 {
-		switch verbs.Opcode(s.WQE.Opcode) {
-		case verbs.OpRDMARead, verbs.OpAtomicCmpAndSwp, verbs.OpAtomicFetchAdd:
-			return verbs.WCLocQPOpErr
-		}
-	}
 	return verbs.WCSuccess
 }
 
@@ -38,10 +36,15 @@ func permitted(t verbs.QPType, op verbs.Opcode) bool {
 		return true
 	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm, verbs.OpBindMW, verbs.OpLocalInv:
 		return t != verbs.TypeUD
-	case verbs.OpRDMARead, verbs.OpAtomicCmpAndSwp, verbs.OpAtomicFetchAdd, verbs.OpSendInv:
+	case verbs.OpRDMARead, verbs.OpAtomicCmpAndSwp, verbs.OpAtomicFetchAdd, verbs.OpAtomicWrite, verbs.OpSendInv:
 		return t == verbs.TypeRC
 	}
 	return false
+}
+
+// replied says which operations come back with data or a result, and so count as outstanding (IBTA 9.4.4, 9.4.5).
+func replied(op verbs.Opcode) bool {
+	return op == verbs.OpRDMARead || op == verbs.OpAtomicCmpAndSwp || op == verbs.OpAtomicFetchAdd
 }
 
 // outcome is what a step came to.
@@ -90,7 +93,11 @@ func dispatch(w *engine.Worker, qp *verbs.QP, budget int) (outcome, verbs.WCStat
 		}
 		return done(qp)
 	case verbs.OpLocalInv:
-		if !qp.Invalidate(verbs.RKey(s.WQE.Imm)) {
+		// Under Resp, so that what a peer has begun with the key is over when the completion says so.
+		qp.Resp.Lock()
+		ok := qp.Invalidate(verbs.RKey(s.WQE.Imm))
+		qp.Resp.Unlock()
+		if !ok {
 			return refused, verbs.WCLocQPOpErr
 		}
 		return done(qp)
@@ -119,6 +126,8 @@ func dispatch(w *engine.Worker, qp *verbs.QP, budget int) (outcome, verbs.WCStat
 		return write(w, qp, peer, budget)
 	case verbs.OpRDMARead:
 		return read(w, qp, peer, budget)
+	case verbs.OpAtomicWrite:
+		return atomicWrite(qp, peer)
 	}
 	return atomic(w, qp, peer)
 }
