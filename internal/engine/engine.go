@@ -196,19 +196,24 @@ func (e *Engine) newSlot(d *Doorbell) int {
 // Remove takes a doorbell out of service. When it returns no worker looks at it.
 func (e *Engine) Remove(d *Doorbell) {
 	d.gone.Store(true)
-	for i := range d.wakes {
-		d.wakes[i].w.unwatch(d.wakes[i].fd)
-	}
+	d.unwatch()
 	e.mu.Lock()
 	slots := append([]*Doorbell(nil), *e.slots.Load()...)
 	slots[d.slot] = nil
 	e.slots.Store(&slots)
 	e.mu.Unlock()
 	e.Quiesce()
+	d.unwatch() // again: a worker may have unmuted it meanwhile, and the program's copy keeps an eventfd alive in an epoll
 	e.mu.Lock()
 	e.free = append(e.free, d.slot)
 	e.mu.Unlock()
 	d.close()
+}
+
+func (d *Doorbell) unwatch() {
+	for i := range d.wakes {
+		d.wakes[i].w.unwatch(d.wakes[i].fd)
+	}
 }
 
 func (d *Doorbell) close() {
