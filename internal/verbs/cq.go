@@ -1,7 +1,6 @@
 package verbs
 
 import (
-	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +26,7 @@ type CQ struct {
 	failed bool   // overrun: takes no more
 	dead   bool
 	events uint32 // sent on the channel; under the channel's lock
+	queued bool   // an event is in the channel's backlog; under the channel's lock
 }
 
 // CreateCQ makes a completion queue of at least CQE entries.
@@ -41,6 +41,7 @@ func (c *Context) CreateCQ(a CQInit) (CQInfo, error) {
 		if ch = c.channels[a.Channel]; ch == nil {
 			return CQInfo{}, syscall.EBADF
 		}
+		ch.hadCQ = true
 	}
 	r, q, g, err := c.newRing(a.CQE, ring.CQESize)
 	if err != nil {
@@ -141,8 +142,8 @@ func (c *Context) DestroyCQ(h Handle) (compEvents, asyncEvents uint32, err error
 	c.dev.Quiesce()
 	cq.arm.Set(engine.ArmNone)
 	if cq.channel != nil {
-		back := cq.channel.takeBack(func(ev []byte) bool { return len(ev) == 8 && binary.LittleEndian.Uint64(ev) == cq.user })
-		compEvents = cq.events - back
+		back := cq.channel.takeBack(cq.user)
+		compEvents = cq.events - min(cq.events, back)
 	}
 	asyncEvents = c.async.forgetAsync(cq.user)
 	c.freeRing(cq.queue)

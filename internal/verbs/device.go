@@ -34,6 +34,7 @@ type Device struct {
 	windows  *table[window]
 	tags     []atomic.Uint32 // last tag of each key index, four to a word
 	ctxs     *table[Context]
+	late     lateMail
 	networks atomic.Pointer[map[string]*network] // replaced, never changed
 	mu       sync.Mutex                          // of networks and containers
 	conts    map[string]*Container
@@ -209,7 +210,7 @@ func (d *Device) OpenContext(c *Container) (_ *Context, err error) {
 	ctx.cqs, ctx.qps, ctx.srqs = newTable[CQ](0, MaxCQ), newTable[QP](0, MaxQP), newTable[SRQ](0, MaxSRQ)
 	ctx.ahs = newTable[ah](1, MaxAH) // number 0 would make the provider resolve by itself
 	ctx.channels = map[uint64]*Channel{}
-	if ctx.async, err = newChannel(); err != nil {
+	if ctx.async, err = newChannel(&d.late); err != nil {
 		return nil, err
 	}
 	if ctx.bell, err = d.eng.Add(c.Mode, ctx.itemOf); err != nil {
