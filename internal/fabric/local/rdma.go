@@ -32,14 +32,15 @@ func afterNAK(qp *verbs.QP, status verbs.WCStatus) (outcome, verbs.WCStatus) {
 // write carries a slice of an RDMA WRITE, and after the last, with immediate data, takes a receive.
 func write(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
 	s := &qp.Send
+	n := min(s.Length-s.Done, uint32(budget))
+	src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
+	if f != verbs.FaultNone {
+		return refused, localStatus(f)
+	}
 	if peer.Attr().Access&verbs.AccessRemoteWrite == 0 {
 		return notEnabled(qp, peer)
 	}
-	if n := min(s.Length-s.Done, uint32(budget)); n > 0 {
-		src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
-		if f != verbs.FaultNone {
-			return refused, localStatus(f)
-		}
+	if n > 0 {
 		dst, f := peer.Remote(w.Scratch.B[:0], verbs.RKey(s.WQE.RKey), s.WQE.RemoteAddr+uint64(s.Done), int(n), verbs.AccessRemoteWrite)
 		if f == verbs.FaultNone && s.Done == 0 && n < s.Length {
 			// The whole range is checked before the first byte moves, as a responder does with the RETH.

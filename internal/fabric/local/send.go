@@ -37,9 +37,15 @@ func recvRoom(w *ring.RecvWQE) uint64 {
 	return sum
 }
 
-// send carries a slice of a SEND. With the first it takes a receive, with the last it completes both.
+// send carries a slice of a SEND. With the first it takes a receive, with the last it completes both. What the sender's own memory is
+// at fault for is found before the responder hears of the message.
 func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
 	s := &qp.Send
+	n := min(s.Length-s.Done, uint32(budget))
+	src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
+	if f != verbs.FaultNone {
+		return refused, localStatus(f)
+	}
 	if s.Stage == 0 {
 		if o, status := accept(qp, peer); o != carried {
 			return o, status
@@ -48,11 +54,7 @@ func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCSt
 	} else if !peer.Resp.Taken {
 		return lost(qp) // the responder has been reset under the message
 	}
-	if n := min(s.Length-s.Done, uint32(budget)); n > 0 {
-		src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
-		if f != verbs.FaultNone {
-			return refused, localStatus(f)
-		}
+	if n > 0 {
 		rw := &peer.Resp.WQE
 		dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], s.Done, n, verbs.AccessLocalWrite)
 		if f != verbs.FaultNone {

@@ -171,6 +171,9 @@ func packets(qp *verbs.QP) uint32 {
 // gather appends the memory of n bytes of the current work request's data, from its byte off on.
 func gather(qp *verbs.QP, out []mem.Span, off, n uint32, need verbs.Access) ([]mem.Span, verbs.Fault) {
 	s := &qp.Send
+	if n == 0 {
+		return out, verbs.FaultNone
+	}
 	if s.WQE.InlineLength != 0 {
 		r, slot := qp.InlineAt()
 		return append(out, mem.Pointed(r.Inline(slot, off), int(n))), verbs.FaultNone

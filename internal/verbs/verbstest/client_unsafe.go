@@ -31,7 +31,7 @@ func (c client) slot(i uint32) unsafe.Pointer {
 	return unsafe.Add(c.p, 384+uintptr(i)<<*c.u32(0))
 }
 
-// Scribble gives the queue's bytes to write nonsense into.
+// bytes gives the queue's bytes to write nonsense into.
 func (c client) bytes(n int) []byte { return unsafe.Slice((*byte)(c.p), n) }
 
 func (c client) pollOne() (ring.CQE, bool) {
@@ -95,4 +95,13 @@ func (c client) postRecv(w *ring.RecvWQE) {
 		*(*ring.SGE)(unsafe.Add(p, 40+16*uintptr(i))) = w.SGE[i]
 	}
 	atomic.StoreUint32(c.u32(128), (prod+1)&*c.u32(4))
+}
+
+// SendInline posts a work request whose data stand in its entry, and rings.
+func (q *QP) SendInline(w ring.SendWQE, data []byte) {
+	w.NumSGE, w.InlineLength = 0, uint32(len(data))
+	w.SendFlags |= uint32(verbs.SendInline)
+	prod := atomic.LoadUint32(q.sq.u32(128))
+	copy(unsafe.Slice((*byte)(unsafe.Add(q.sq.slot(prod), 208)), len(data)), data)
+	q.Send(w)
 }

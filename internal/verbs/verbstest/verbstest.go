@@ -41,8 +41,7 @@ type Program struct {
 	Cont *verbs.Container
 	Proc *verbs.Process
 	PD   verbs.Handle
-	rngs []byte // the rings file, mapped
-	mem  []byte // the memory file, mapped
+	qps  uint64
 }
 
 // Program adds a container to network "default" and opens the device in it. It ends with the test.
@@ -129,11 +128,7 @@ type CQ struct {
 // CQ makes a completion queue.
 func (p *Program) CQ(n uint32) *CQ {
 	p.T.Helper()
-	info, err := p.CreateCQ(verbs.CQInit{UserHandle: 0xc0, CQE: n})
-	if err != nil {
-		p.T.Fatal(err)
-	}
-	return &CQ{CQInfo: info, client: p.mapQueue(info.Queue), p: p}
+	return p.CQWith(verbs.CQInit{UserHandle: CQUser, CQE: n})
 }
 
 // Poll waits for the next completion.
@@ -162,6 +157,7 @@ func (c *CQ) PollFor(d time.Duration) (ring.CQE, bool) {
 // QP is a queue pair as a program posts to it.
 type QP struct {
 	verbs.QPInfo
+	User   uint64 // what its events carry
 	Type   verbs.QPType
 	sq, rq client
 	p      *Program
@@ -177,11 +173,15 @@ func (p *Program) QP(t verbs.QPType, cq *CQ, n uint32) *QP {
 // QPWith makes a queue pair as told.
 func (p *Program) QPWith(a verbs.QPInit) *QP {
 	p.T.Helper()
+	if a.UserHandle == 0 {
+		a.UserHandle = QPUser + p.qps
+		p.qps++
+	}
 	info, err := p.CreateQP(a)
 	if err != nil {
 		p.T.Fatal(err)
 	}
-	q := &QP{QPInfo: info, Type: a.Type, sq: p.mapQueue(info.SQ), p: p}
+	q := &QP{QPInfo: info, User: a.UserHandle, Type: a.Type, sq: p.mapQueue(info.SQ), p: p}
 	if info.RQ.Size != 0 {
 		q.rq = p.mapQueue(info.RQ)
 	}
