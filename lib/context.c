@@ -48,6 +48,35 @@ void context_add(struct context *context, int fd)
 	context_drop(fd_exchange(fd, (uint8_t)(context - contexts + 1)));
 }
 
+void contexts_lock_all(void)
+{
+	for (int i = 0; i < CONTEXTS_MAX; i++)
+		if (contexts[i].open)
+			pthread_mutex_lock(&contexts[i].lock);
+}
+
+void contexts_unlock_all(void)
+{
+	for (int i = CONTEXTS_MAX; i-- > 0;)
+		if (contexts[i].open)
+			pthread_mutex_unlock(&contexts[i].lock);
+}
+
+/* Not while a command uses the number; doorbells that do lose a wake-up. */
+void context_vacate(int fd)
+{
+	struct guard guard;
+
+	guard_enter(&guard);
+	pthread_mutex_lock(&contexts_lock);
+	contexts_lock_all();
+	fd_vacate(fd);
+	contexts_unlock_all();
+	pthread_mutex_unlock(&contexts_lock);
+	orphan_watch();
+	guard_leave(&guard);
+}
+
 /* One line a process, of use to whoever forgot to start the router. */
 static void explain(int error)
 {

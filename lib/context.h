@@ -66,6 +66,16 @@ bool context_owns(struct context *context, int fd);
 /* Opens the device: a descriptor, or -1 and errno. */
 int context_open(int flags);
 
+/*
+ * No command is under way anywhere while these are held: contexts_lock, which
+ * the caller holds, keeps the set of contexts as it is in between.
+ */
+void contexts_lock_all(void);
+void contexts_unlock_all(void);
+
+/* The program wants the number of a hidden descriptor: it moves away. */
+void context_vacate(int fd);
+
 /* A visible descriptor came to be, or went. */
 void context_add(struct context *context, int fd);
 void context_drop(uint8_t entry);

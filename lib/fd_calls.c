@@ -123,7 +123,7 @@ EXPORT int dup2(int from, int to)
 	if (likely(fd_entry(from) == 0 && fd_entry(to) == 0) || from == to || !process_is_owner())
 		return REAL(dup2)(from, to);
 	if (fd_entry(to) == FD_HIDDEN)
-		fd_vacate(to);
+		context_vacate(to);
 	return duplicated(from, REAL(dup2)(from, to));
 }
 
@@ -134,7 +134,7 @@ EXPORT int dup3(int from, int to, int flags)
 	if (likely(fd_entry(from) == 0 && fd_entry(to) == 0) || from == to || !process_is_owner())
 		return REAL(dup3)(from, to, flags);
 	if (fd_entry(to) == FD_HIDDEN)
-		fd_vacate(to);
+		context_vacate(to);
 	return duplicated(from, REAL(dup3)(from, to, flags));
 }
 

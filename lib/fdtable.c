@@ -1,8 +1,7 @@
 #include "fdtable.h"
 
-#include "guard.h"
-
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -97,9 +96,6 @@ void fd_close_hidden(int *place)
 
 void fd_vacate(int fd)
 {
-	struct guard guard;
-
-	guard_enter(&guard);
 	pthread_mutex_lock(&hidden_lock);
 	for (int i = 0; i < nhidden; i++) {
 		int high;
@@ -114,7 +110,6 @@ void fd_vacate(int fd)
 		break;
 	}
 	pthread_mutex_unlock(&hidden_lock);
-	guard_leave(&guard);
 }
 
 int fd_next_hidden(int fd)

@@ -45,7 +45,7 @@ void fd_hide(int *place);
 /* Closes a hidden descriptor and sets *place to -1. */
 void fd_close_hidden(int *place);
 
-/* Makes way if fd is hidden: the program wants its number. */
+/* Makes way if fd is hidden: for context_vacate(), inside a guard. */
 void fd_vacate(int fd);
 
 /* The lowest hidden descriptor that is not below fd, or -1. */

@@ -60,11 +60,9 @@ static void prepare(void)
 	guard_enter(&entered);
 	pthread_mutex_lock(&contexts_lock);
 	pthread_mutex_lock(&memory_lock);
+	contexts_lock_all();
 	for (int i = 0; i < CONTEXTS_MAX; i++)
-		if (contexts[i].open) {
-			pthread_mutex_lock(&contexts[i].lock);
-			contexts[i].forked = true;
-		}
+		contexts[i].forked = contexts[i].open;
 	fd_lock_hidden();
 	guard = entered;
 
@@ -92,9 +90,7 @@ static void parent(void)
 		REAL(close)(done[0]);
 	}
 	fd_unlock_hidden();
-	for (int i = CONTEXTS_MAX; i-- > 0;)
-		if (contexts[i].open)
-			pthread_mutex_unlock(&contexts[i].lock);
+	contexts_unlock_all();
 	pthread_mutex_unlock(&memory_lock);
 	pthread_mutex_unlock(&contexts_lock);
 

@@ -640,8 +640,10 @@ int main(int argc, char **argv)
 
 	CHECK(argc == 2);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", argv[1]);
+	/* The name appears once connections are welcome. */
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s.new", argv[1]);
 	CHECK(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 64) == 0);
+	CHECK(rename(address.sun_path, argv[1]) == 0);
 	for (;;) {
 		struct pollfd polled[CONNECTIONS_MAX + 1] = { { listener, POLLIN, 0 } };
 		int n = nconnections;
