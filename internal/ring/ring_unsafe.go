@@ -72,13 +72,17 @@ func (r *Ring) consumer() *uint32 { return (*uint32)(unsafe.Add(r.base, offConsu
 func (r *Ring) LoadProducerAcquire() uint32 { return atomic.LoadUint32(r.producer()) & r.mask }
 
 // StoreProducerRelease publishes the entries before i.
-func (r *Ring) StoreProducerRelease(i uint32) { atomic.StoreUint32(r.producer(), i&r.mask) }
+func (r *Ring) StoreProducerRelease(i uint32) { storeRelease(r.producer(), i&r.mask) }
+
+// StoreProducerSeqCst publishes the entries before i, and is ordered before every later load: what the
+// program stored before it looked at the index is seen afterwards.
+func (r *Ring) StoreProducerSeqCst(i uint32) { atomic.StoreUint32(r.producer(), i&r.mask) }
 
 // LoadConsumerAcquire reads the consumer's index; slots before it may be overwritten afterwards.
 func (r *Ring) LoadConsumerAcquire() uint32 { return atomic.LoadUint32(r.consumer()) & r.mask }
 
 // StoreConsumerRelease gives the slots before i back to the producer.
-func (r *Ring) StoreConsumerRelease(i uint32) { atomic.StoreUint32(r.consumer(), i&r.mask) }
+func (r *Ring) StoreConsumerRelease(i uint32) { storeRelease(r.consumer(), i&r.mask) }
 
 // slot gives the address of slot i.
 func (r *Ring) slot(i uint32) unsafe.Pointer {

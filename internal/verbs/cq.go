@@ -165,27 +165,36 @@ func (c *Context) ReqNotifyCQ(h Handle, solicitedOnly bool) error {
 	return nil
 }
 
-// push publishes a completion and sends the event that it is due. It reports false when the queue overran, now or before.
+// push publishes completions in one go and sends the event that they are due. It reports false when the queue overran, now or before.
 // Workers, and the control path where it flushes.
-func (cq *CQ) push(e *ring.CQE, solicited bool) bool {
+func (cq *CQ) push(b *batch) bool {
 	cq.mu.Lock()
-	if cq.dead || cq.failed || !cq.room() {
-		first := !cq.dead && !cq.failed
-		cq.failed = true
+	if cq.dead || cq.failed {
 		cq.mu.Unlock()
-		if first {
-			cq.ctx.async.sendAsync(cq.user, EventCQErr)
-		}
 		return false
 	}
-	cq.ring.WriteCQE(cq.prod, e)
-	cq.prod = (cq.prod + 1) & cq.ring.Mask()
-	cq.ring.StoreProducerRelease(cq.prod)
+	for i := range b.n {
+		if !cq.room() {
+			cq.failed = true
+			break
+		}
+		cq.ring.WriteCQE(cq.prod, &b.cqe[i])
+		cq.prod = (cq.prod + 1) & cq.ring.Mask()
+	}
+	failed := cq.failed
+	if cq.channel == nil {
+		cq.ring.StoreProducerRelease(cq.prod)
+	} else {
+		cq.ring.StoreProducerSeqCst(cq.prod)
+	}
 	cq.mu.Unlock()
-	if cq.channel != nil && cq.arm.Fire(solicited || e.Status != uint32(WCSuccess)) {
+	if cq.channel != nil && cq.arm.Fire(b.solicited) {
 		cq.channel.sendCompletion(cq)
 	}
-	return true
+	if failed {
+		cq.ctx.async.sendAsync(cq.user, EventCQErr)
+	}
+	return !failed
 }
 
 // room reports whether there is an empty slot; the program's index is read only when the last reading says there is none.

@@ -64,8 +64,11 @@ func bump(c *atomic.Uint64, n uint64) { c.Store(c.Load() + n) }
 
 // SendQueue is the requester's view of the send queue.
 type SendQueue struct {
-	ring ring.Ring
-	cons uint32
+	ring  ring.Ring
+	cons  uint32
+	prod  uint32 // as last read
+	shown uint32 // cons as the program sees it
+	due   batch
 }
 
 // Responder is the responder side: the receive queue, and the message that is arriving.
@@ -73,7 +76,9 @@ type Responder struct {
 	sync.Mutex
 	ring ring.Ring
 	cons uint32
-	psn  PSN // expected next
+	prod uint32 // as last read
+	psn  PSN    // expected next
+	due  batch
 
 	// WQE is the entry that the arriving message uses, if Taken.
 	WQE   ring.RecvWQE

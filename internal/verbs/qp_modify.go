@@ -179,13 +179,15 @@ func (qp *QP) reset() error {
 	qp.attr.Store(&QPAttr{PathMTU: ActiveMTU, PortNum: 1})
 	qp.peerGone.Store(false)
 	qp.Send = Sending{}
-	qp.SQ.cons = 0
+	qp.SQ.cons, qp.SQ.prod, qp.SQ.shown = 0, 0, 0
+	qp.SQ.due.clear()
 	qp.SQ.ring.StoreConsumerRelease(0)
 	qp.SQ.ring.StoreProducerRelease(0)
 	qp.Resp.Lock()
 	defer qp.Resp.Unlock()
 	qp.Resp.Taken = false
-	qp.Resp.cons = 0
+	qp.Resp.cons, qp.Resp.prod = 0, 0
+	qp.Resp.due.clear()
 	if qp.Resp.ring.Valid() {
 		qp.Resp.ring.StoreConsumerRelease(0)
 		qp.Resp.ring.StoreProducerRelease(0)

@@ -24,8 +24,10 @@ type Sending struct {
 // Next takes the next work request into Send. It reports false if there is none. bad says that the entry is not well formed.
 func (qp *QP) Next() (ok, bad bool) {
 	q := &qp.SQ
-	if q.ring.LoadProducerAcquire() == q.cons {
-		return false, false
+	if q.prod == q.cons {
+		if q.prod = q.ring.LoadProducerAcquire(); q.prod == q.cons {
+			return false, false
+		}
 	}
 	s := &qp.Send
 	good := q.ring.ReadSend(q.cons, qp.Type == TypeUD, &s.WQE)
@@ -60,17 +62,15 @@ func sendOpcode(op Opcode) WCOpcode {
 	return WCSend
 }
 
-// Complete ends the current work request: the slot goes back to the program, and a completion if it was asked for or is an error.
+// Complete ends the current work request, with a completion if it was asked for or is an error. Publish shows it.
 func (qp *QP) Complete(status WCStatus) {
 	s, q := &qp.Send, &qp.SQ
-	// The slot first: whoever sees the completion may post into it.
 	q.cons = (q.cons + 1) & q.ring.Mask()
-	q.ring.StoreConsumerRelease(q.cons)
 	if status != WCSuccess || qp.SigAll || SendFlags(s.WQE.SendFlags)&SendSignaled != 0 {
-		e := ring.CQE{WRID: s.WQE.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(Opcode(s.WQE.Opcode))),
-			ByteLen: s.Length, QPN: uint32(qp.Num), PortNum: 1}
-		if !qp.sendCQ.push(&e, false) {
-			qp.fatal()
+		q.due.add(&ring.CQE{WRID: s.WQE.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(Opcode(s.WQE.Opcode))),
+			ByteLen: s.Length, QPN: uint32(qp.Num), PortNum: 1}, false)
+		if q.due.full() {
+			qp.Publish()
 		}
 	}
 	s.Active = false
@@ -142,6 +142,7 @@ func (qp *QP) FlushSend(n int) (done int) {
 		qp.Send.Length = 0
 		qp.Complete(WCWRFlushErr)
 	}
+	qp.Publish()
 	return done
 }
 
@@ -158,8 +159,10 @@ func (qp *QP) TakeRecv() (ok, bad bool) {
 		r.Taken = ok || bad
 		return r.Taken, bad
 	}
-	if r.ring.LoadProducerAcquire() == r.cons {
-		return false, false
+	if r.prod == r.cons {
+		if r.prod = r.ring.LoadProducerAcquire(); r.prod == r.cons {
+			return false, false
+		}
 	}
 	good := r.ring.ReadRecv(r.cons, &r.WQE)
 	r.Taken = true
@@ -186,18 +189,17 @@ type Received struct {
 	Solicited bool
 }
 
-// CompleteRecv ends the receive in Resp.WQE. The caller holds Resp.
+// CompleteRecv ends the receive in Resp.WQE. PublishRecv shows it. The caller holds Resp.
 func (qp *QP) CompleteRecv(x *Received) {
 	r := &qp.Resp
-	e := ring.CQE{WRID: r.WQE.WRID, Status: uint32(x.Status), Opcode: uint32(x.Opcode), ByteLen: x.Length, Imm: x.Imm,
-		QPN: uint32(qp.Num), SrcQP: uint32(x.SrcQP), WCFlags: uint32(x.Flags), SL: x.SL, PortNum: 1}
 	r.Taken = false
-	if qp.srq == nil { // the slot first, as in Complete
+	if qp.srq == nil {
 		r.cons = (r.cons + 1) & r.ring.Mask()
-		r.ring.StoreConsumerRelease(r.cons)
 	}
-	if !qp.recvCQ.push(&e, x.Solicited) {
-		qp.fatal()
+	r.due.add(&ring.CQE{WRID: r.WQE.WRID, Status: uint32(x.Status), Opcode: uint32(x.Opcode), ByteLen: x.Length, Imm: x.Imm,
+		QPN: uint32(qp.Num), SrcQP: uint32(x.SrcQP), WCFlags: uint32(x.Flags), SL: x.SL, PortNum: 1}, x.Solicited)
+	if r.due.full() {
+		qp.PublishRecv()
 	}
 	if x.Status == WCSuccess {
 		qp.Arrived(x.Length)
@@ -228,6 +230,7 @@ func (qp *QP) FlushRecv(n int) (done int) {
 		}
 		qp.CompleteRecv(&Received{Status: WCWRFlushErr, Opcode: WCRecv})
 	}
+	qp.PublishRecv()
 	if !qp.Resp.Taken {
 		qp.lastWQE()
 	}

@@ -56,7 +56,10 @@ func datagram(w *engine.Worker, qp *verbs.QP) (outcome, verbs.WCStatus) {
 func deliver(w *engine.Worker, qp, peer *verbs.QP, qkey uint32, grh *[grhSize]byte, src []mem.Span) {
 	s := &qp.Send
 	peer.Resp.Lock()
-	defer peer.Resp.Unlock()
+	defer func() {
+		peer.PublishRecv()
+		peer.Resp.Unlock()
+	}()
 	if st := peer.State(); peer.Type != verbs.TypeUD || peer.Dead() || st < verbs.StateRTR || st == verbs.StateError || peer.Attr().QKey != qkey {
 		return
 	}

@@ -32,34 +32,84 @@ func (Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
 	return engine.Idle
 }
 
-// run takes work requests one after the other.
+// run takes work requests one after the other, in bursts.
 func run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
 	messages := 0
 	defer func() { w.Did(&qp.Item, messages) }()
 	for budget > 0 {
+		b := burst{w: w, qp: qp}
+		v := b.run(min(budget, burstBudget))
+		b.let()
+		qp.Publish()
+		messages += b.messages
+		budget -= b.used
+		if v != engine.More {
+			return v
+		}
+		if s := qp.State(); s != verbs.StateRTS {
+			return again(qp)
+		}
+	}
+	return engine.More
+}
+
+// burstBudget ends a burst, so that its first completion does not wait for long: MaxBurst small messages, or one big slice.
+const burstBudget = verbs.MaxBurst * engine.MessageCost
+
+// burst is some work requests in a row that are completed together. It keeps the responder's lock from one to the next.
+type burst struct {
+	w        *engine.Worker
+	qp       *verbs.QP
+	held     *verbs.QP // the responder whose Resp is held
+	used     int       // of the budget
+	messages int
+}
+
+// run carries work requests until the budget is used. More: there may be more to do.
+func (b *burst) run(budget int) engine.Verdict {
+	qp := b.qp
+	for b.used < budget {
 		if !qp.Send.Active {
 			ok, bad := qp.Next()
 			if !ok {
-				return lonely(w, qp)
+				return lonely(b.w, qp)
 			}
 			if status := begin(qp, bad); status != verbs.WCSuccess {
 				fail(qp, status)
 				return again(qp)
 			}
 		}
-		used, wait := step(w, qp, budget)
+		used, wait := b.step()
 		if wait {
 			return engine.Wait
 		}
 		if !qp.Send.Active {
-			messages++
+			b.messages++
 		}
-		budget -= max(used, engine.MessageCost)
-		if s := qp.State(); s != verbs.StateRTS {
+		b.used += max(used, engine.MessageCost)
+		if qp.State() != verbs.StateRTS {
 			return again(qp)
 		}
 	}
 	return engine.More
+}
+
+// hold takes the responder's lock, unless the burst has it already.
+func (b *burst) hold(peer *verbs.QP) {
+	if b.held != peer {
+		b.let()
+		peer.Resp.Lock()
+		b.held = peer
+	}
+}
+
+// let shows the responder's completions and gives its lock back.
+func (b *burst) let() {
+	if b.held != nil {
+		b.held.PublishRecv()
+		b.held.Resp.Unlock()
+		b.held = nil
+	}
 }
 
 // again asks for another turn if the change of state left something to do.

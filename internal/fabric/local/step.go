@@ -58,10 +58,11 @@ const (
 	vanished                // UC: the message is lost on the way, which the sender does not notice
 )
 
-// step carries one slice of the current work request, at most budget bytes. wait says that nothing can be done now.
-func step(w *engine.Worker, qp *verbs.QP, budget int) (used int, wait bool) {
+// step carries one slice of the current work request. wait says that nothing can be done now.
+func (b *burst) step() (used int, wait bool) {
+	w, qp := b.w, b.qp
 	before := qp.Send.Done
-	o, status := dispatch(w, qp, budget)
+	o, status := b.dispatch()
 	switch o {
 	case noPeer:
 		if waitPeer(w, qp) {
@@ -81,9 +82,48 @@ func step(w *engine.Worker, qp *verbs.QP, budget int) (used int, wait bool) {
 	return int(qp.Send.Done - before), false
 }
 
-func dispatch(w *engine.Worker, qp *verbs.QP, budget int) (outcome, verbs.WCStatus) {
+func (b *burst) dispatch() (outcome, verbs.WCStatus) {
+	w, qp := b.w, b.qp
 	s := &qp.Send
 	op := verbs.Opcode(s.WQE.Opcode)
+	if qp.Type == verbs.TypeUD || op == verbs.OpBindMW || op == verbs.OpLocalInv {
+		b.let()
+		return alone(w, qp, op)
+	}
+	peer := b.held
+	if peer == nil {
+		if peer = peerOf(qp); peer == nil {
+			return lost(qp)
+		}
+		if s.RNRBy != 0 && peer == s.Peer && peer.NoRecv() {
+			return noRecv, 0
+		}
+		b.hold(peer)
+	}
+	s.Peer = peer
+	if st := peer.State(); st < verbs.StateRTR || st == verbs.StateError || peer.Dead() {
+		return lost(qp)
+	}
+	s.RetryBy = 0
+	switch op {
+	case verbs.OpSend, verbs.OpSendImm, verbs.OpSendInv:
+		return send(w, qp, peer, slice)
+	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm:
+		return write(w, qp, peer, slice)
+	case verbs.OpRDMARead:
+		return read(w, qp, peer, slice)
+	case verbs.OpAtomicWrite:
+		return atomicWrite(qp, peer)
+	}
+	return atomic(w, qp, peer)
+}
+
+// slice is the most that a big message moves before the queue pair's turn is looked at again.
+const slice = engine.Quantum / 2
+
+// alone carries a work request that has no connected responder.
+func alone(w *engine.Worker, qp *verbs.QP, op verbs.Opcode) (outcome, verbs.WCStatus) {
+	s := &qp.Send
 	switch op {
 	case verbs.OpBindMW:
 		b := verbs.Bind{Window: verbs.RKey(s.WQE.MWRKey), NewKey: verbs.RKey(s.WQE.MWNewKey), Region: verbs.LKey(s.WQE.MWLKey),
@@ -102,34 +142,7 @@ func dispatch(w *engine.Worker, qp *verbs.QP, budget int) (outcome, verbs.WCStat
 		}
 		return done(qp)
 	}
-	if qp.Type == verbs.TypeUD {
-		return datagram(w, qp)
-	}
-	peer := peerOf(qp)
-	if peer == nil {
-		return lost(qp)
-	}
-	if s.RNRBy != 0 && peer == s.Peer && peer.NoRecv() {
-		return noRecv, 0
-	}
-	s.Peer = peer
-	peer.Resp.Lock()
-	defer peer.Resp.Unlock()
-	if st := peer.State(); st < verbs.StateRTR || st == verbs.StateError || peer.Dead() {
-		return lost(qp)
-	}
-	s.RetryBy = 0
-	switch op {
-	case verbs.OpSend, verbs.OpSendImm, verbs.OpSendInv:
-		return send(w, qp, peer, budget)
-	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm:
-		return write(w, qp, peer, budget)
-	case verbs.OpRDMARead:
-		return read(w, qp, peer, budget)
-	case verbs.OpAtomicWrite:
-		return atomicWrite(qp, peer)
-	}
-	return atomic(w, qp, peer)
+	return datagram(w, qp)
 }
 
 // lost is a message that nobody answers: RC tries again, UC does not notice.
