@@ -50,11 +50,12 @@ func (c *Context) AllocMW(pdh Handle, typ uint8) (MWInfo, error) {
 		c.mws.release(handle)
 		return MWInfo{}, err
 	}
-	w := &window{handle: Handle(handle), index: index, typ: typ, pd: pd, ctx: c, key: nextKey(index, c.dev.newTag(index))}
+	key := nextKey(index, c.dev.newTag(index)) // w.key is the workers' once w is shown
+	w := &window{handle: Handle(handle), index: index, typ: typ, pd: pd, ctx: c, key: key}
 	c.mws.put(handle, w)
 	c.dev.windows.put(index, w)
 	pd.refs.Add(1)
-	return MWInfo{Handle: w.handle, RKey: RKey(w.key)}, nil
+	return MWInfo{Handle: w.handle, RKey: RKey(key)}, nil
 }
 
 // DeallocMW ends a window, bound or not.

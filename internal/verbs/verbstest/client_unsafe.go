@@ -99,9 +99,15 @@ func (c client) postRecv(w *ring.RecvWQE) {
 
 // SendInline posts a work request whose data stand in its entry, and rings.
 func (q *QP) SendInline(w ring.SendWQE, data []byte) {
+	q.PostInline(w, data)
+	q.p.Ring(q.Handle)
+}
+
+// PostInline posts a work request whose data stand in its entry, and does not ring.
+func (q *QP) PostInline(w ring.SendWQE, data []byte) {
 	w.NumSGE, w.InlineLength = 0, uint32(len(data))
 	w.SendFlags |= uint32(verbs.SendInline)
 	prod := atomic.LoadUint32(q.sq.u32(128))
 	copy(unsafe.Slice((*byte)(unsafe.Add(q.sq.slot(prod), 208)), len(data)), data)
-	q.Send(w)
+	q.Post(w)
 }
