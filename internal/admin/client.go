@@ -84,7 +84,7 @@ func (c *Client) Register(ctx context.Context, spec ContainerSpec) (*Lease, erro
 		return nil, fmt.Errorf("read the router's answer to register: %w", err)
 	}
 	go func() {
-		io.Copy(io.Discard, l.body)
+		_, _ = io.Copy(io.Discard, l.body)
 		close(l.lost)
 		end()
 	}()

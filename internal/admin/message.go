@@ -39,7 +39,7 @@ func (e *RemoteError) Unwrap() error { return e.kind }
 
 func reply(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(body) // a client that went away is nobody's error
+	_ = json.NewEncoder(w).Encode(body) // a client that went away is nobody's error
 }
 
 func list[T any](rows func() []T) http.HandlerFunc {
@@ -62,7 +62,7 @@ func fail(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(failure{Error: err.Error()})
+	_ = json.NewEncoder(w).Encode(failure{Error: err.Error()})
 }
 
 // remoteError reads the error out of an answer.

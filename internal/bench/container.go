@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -167,6 +168,17 @@ func (p *Program) Wait(ctx context.Context) (string, error) {
 }
 
 func (p *Program) kill() { _ = unix.Kill(p.PID, unix.SIGKILL) }
+
+// killAll kills the program and the processes it has forked.
+func (p *Program) killAll() {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID, p.PID))
+	p.kill()
+	for _, child := range strings.Fields(string(text)) {
+		if pid, err := strconv.Atoi(child); err == nil {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+}
 
 func (p *Program) failed(status int) error {
 	text, _ := os.ReadFile(p.errs)

@@ -26,3 +26,11 @@ func Jain(shares []float64) float64 {
 	}
 	return sum * sum / (float64(len(shares)) * squares)
 }
+
+// Range is the lowest and the highest value.
+func (s Sample) Range() (low, high float64) {
+	if len(s) == 0 {
+		return 0, 0
+	}
+	return slices.Min(s), slices.Max(s)
+}

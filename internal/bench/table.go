@@ -54,11 +54,9 @@ func (t *Table) line(b *strings.Builder, row []string, widths []int) {
 
 func isNumber(cell string) bool { return cell != "" && cell[0] >= '0' && cell[0] <= '9' }
 
-func gbits(bits float64) string    { return fmt.Sprintf("%.1f Gbit/s", bits/1e9) }
-func micros(us float64) string     { return fmt.Sprintf("%.2f µs", us) }
-func times(ratio float64) string   { return fmt.Sprintf("%.1f×", ratio) }
-func millions(r float64) string    { return fmt.Sprintf("%.2f M/s", r/1e6) }
-func percent(share float64) string { return fmt.Sprintf("%.1f %%", share*100) }
+func gbits(bits float64) string  { return fmt.Sprintf("%.1f Gbit/s", bits/1e9) }
+func micros(us float64) string   { return fmt.Sprintf("%.2f µs", us) }
+func times(ratio float64) string { return fmt.Sprintf("%.1f×", ratio) }
 
 // bytesText is a size as people write it.
 func bytesText(n int) string {

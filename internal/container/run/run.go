@@ -110,7 +110,7 @@ func register(o Options, signals *signals) (*keeper, error) {
 		return nil, fmt.Errorf("register container: %w", err)
 	}
 	if _, err := os.Stat(lease.Info.Library); err != nil {
-		lease.Release(ctx)
+		_ = lease.Release(ctx)
 		return nil, fmt.Errorf("find the library that the router installs: %w", err)
 	}
 	return keep(client, lease, o.Spec, o.Messages), nil
