@@ -42,3 +42,9 @@ func TestErrors(t *testing.T) {
 	cases(t, h.Start(t, host.Options{}, host.Program(t, "errors")), 30)
 	h.RouterAlive(t)
 }
+
+func TestStates(t *testing.T) {
+	h := host.Start(t, "auto")
+	cases(t, h.Start(t, host.Options{}, host.Program(t, "states")), 13)
+	h.RouterAlive(t)
+}
