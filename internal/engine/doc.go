@@ -2,8 +2,8 @@
 // turns.
 //
 // Words. A doorbell is a context's file of bits (docs/abi.md) in which a program marks the queue pairs that have work. An
-// item is a queue pair as the engine sees it: something that can run for a while. A worker is a goroutine locked to a
-// thread, in auto mode one a core at real-time priority. A poster is the program's thread that rang.
+// item is a queue pair as the engine sees it: something that can run for a while. A worker is a goroutine, in
+// auto mode one a core, whose thread is bound there and goes before all others. A poster is the program's thread that rang.
 //
 // Modes (paper §5.2):
 //

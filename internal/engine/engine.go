@@ -52,6 +52,7 @@ type Engine struct {
 	low     *Worker
 	all     []*Worker
 	ofCPU   []uint8
+	allowed unix.CPUSet
 	mu      sync.Mutex // of slots
 	slots   atomic.Pointer[[]*Doorbell]
 	free    []int
@@ -92,7 +93,7 @@ func New(log *slog.Logger) (*Engine, error) {
 	e := &Engine{log: log}
 	slots := []*Doorbell{}
 	e.slots.Store(&slots)
-	cpus, err := allowedCPUs()
+	cpus, err := e.allowedCPUs()
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func New(log *slog.Logger) (*Engine, error) {
 	e.ofCPU = make([]uint8, cpus[len(cpus)-1]+1)
 	for i, cpu := range cpus[:min(len(cpus), 128)] {
 		e.ofCPU[cpu] = uint8(i)
-		e.cores = append(e.cores, &Worker{Name: fmt.Sprintf("core%d", cpu), e: e, cpu: cpu, realtime: true})
+		e.cores = append(e.cores, &Worker{Name: fmt.Sprintf("core%d", cpu), e: e, cpu: cpu, urgent: true})
 	}
 	e.fast = &Worker{Name: "fast", e: e, cpu: cpus[len(cpus)-1], spins: true}
 	e.low = &Worker{Name: "low", e: e, cpu: -1}
@@ -272,9 +273,10 @@ func (e *Engine) Close() {
 	}
 }
 
-func allowedCPUs() ([]int, error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
+// allowedCPUs lists the CPUs that this process may run on.
+func (e *Engine) allowedCPUs() ([]int, error) {
+	set := &e.allowed
+	if err := unix.SchedGetaffinity(0, set); err != nil {
 		return nil, fmt.Errorf("sched_getaffinity: %w", err)
 	}
 	var cpus []int

@@ -4,23 +4,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// realtimePriority is below the kernel's own threads' (50), above every ordinary program's.
-const realtimePriority = 10
+// An urgent worker's share of its core: the least nice there is, and a short slice, which since Linux 6.12 lets a thread that
+// wakes up preempt one with a longer slice at once. Real-time priority does the same, but a real-time thread that waits for another
+// thread of the Go runtime on its core, as garbage collection has it do, keeps that from running (docs/design/0002).
+const (
+	urgentNice  = -20
+	urgentSlice = 100_000 // ns
+)
 
-// settle gives the worker's thread its core and priority. What the machine refuses is logged once and done without.
+// checkThread is how long in ns a worker may run on another thread than the one that has its core and priority.
+const checkThread = 1_000_000
+
+// settle gives the worker's thread its core and priority, now and whenever the Go scheduler has moved the worker to another.
+//
+// The worker is not locked to its thread. The scheduler interrupts every goroutine that has run for 10 ms; a locked one
+// then waits until two other threads have passed its P on, which takes milliseconds where the cores are busy. One that is not
+// locked goes on at once where it was, all but always.
 func (w *Worker) settle() {
-	if w.cpu >= 0 {
-		var set unix.CPUSet
-		set.Set(w.cpu)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			w.e.log.Warn("worker cannot be bound to its core", "worker", w.Name, "err", err)
-		}
-	}
-	if !w.realtime {
+	tid := unix.Gettid()
+	w.checkedAt = w.now
+	if tid == w.tid {
 		return
 	}
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: realtimePriority}
-	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
-		w.e.log.Warn("worker has no real-time priority (needs CAP_SYS_NICE); latency will suffer", "worker", w.Name, "err", err)
+	if w.tid != 0 {
+		w.apply(w.tid, -1, false)
+	}
+	w.tid = tid
+	w.apply(tid, w.cpu, w.urgent)
+}
+
+// apply binds a thread to a core, or to all for -1, and sets its priority. What the machine refuses is logged once and done without.
+func (w *Worker) apply(tid, cpu int, urgent bool) {
+	set := w.e.allowed
+	if cpu >= 0 {
+		set.Zero()
+		set.Set(cpu)
+	}
+	if err := unix.SchedSetaffinity(tid, &set); err != nil {
+		w.complain("worker cannot be bound to its core", err)
+	}
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr}
+	if urgent {
+		attr.Nice, attr.Runtime = urgentNice, urgentSlice
+	}
+	if err := unix.SchedSetAttr(tid, &attr, 0); err != nil && urgent {
+		w.complain("worker cannot go before other programs (needs CAP_SYS_NICE); latency will suffer", err)
+	}
+}
+
+func (w *Worker) complain(what string, err error) {
+	if !w.complained {
+		w.complained = true
+		w.e.log.Warn(what, "worker", w.Name, "err", err)
 	}
 }

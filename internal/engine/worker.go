@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,27 +11,30 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/mem"
 )
 
-// Worker is one goroutine of the engine, locked to its thread. Only Run, on this worker, may call its methods; fields below mu
+// Worker is one goroutine of the engine. Only Run, on this worker, may call its methods; fields below mu
 // are for others too.
 type Worker struct {
-	Name     string
-	Scratch  mem.Scratch // of the item that runs
-	e        *Engine
-	index    int
-	cpu      int
-	realtime bool
-	spins    bool
+	Name    string
+	Scratch mem.Scratch // of the item that runs
+	e       *Engine
+	index   int
+	cpu     int
+	urgent  bool
+	spins   bool
 
-	ready   queue       // items in turn
-	waiting []sleeper   // items that said Wait
-	muted   []muted     // doorbells that are not watched for a while
-	polled  []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
-	now     int64
-	sleptAt int64
-	lookAt  int64 // next look at the polled doorbells
-	idle    bool  // nothing has rung for a while: wait where the scheduler sees it
-	ep      int
-	events  [64]unix.EpollEvent
+	ready      queue       // items in turn
+	waiting    []sleeper   // items that said Wait
+	muted      []muted     // doorbells that are not watched for a while
+	polled     []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
+	now        int64
+	sleptAt    int64
+	lookAt     int64 // next look at the polled doorbells
+	tid        int   // thread that has the core and priority
+	checkedAt  int64 // when the worker last saw itself on it
+	complained bool
+	idle       bool // nothing has rung for a while: wait where the scheduler sees it
+	ep         int
+	events     [64]unix.EpollEvent
 
 	seq    atomic.Uint64 // odd while objects may be held (Engine.Quiesce)
 	mu     sync.Mutex
@@ -109,13 +111,15 @@ func (w *Worker) Schedule(it *Item) {
 
 // loop is the worker's life: take what rang, let items take turns, sleep.
 func (w *Worker) loop() {
-	runtime.LockOSThread()
 	defer w.e.running.Done()
-	w.settle()
+	defer func() { w.apply(w.tid, -1, false) }()
 	n := 0
 	for !w.e.closed.Load() {
 		w.seq.Add(1)
 		w.now = nanotime()
+		if w.now-w.checkedAt > checkThread {
+			w.settle()
+		}
 		w.takeRings(n)
 		if w.mail.Load() {
 			w.takeMail()
