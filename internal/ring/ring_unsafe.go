@@ -7,16 +7,11 @@ import (
 	"unsafe"
 
 	"github.com/freeflow-rdma/freeflow/internal/shm"
+	"github.com/freeflow-rdma/freeflow/internal/uapi"
 )
 
-// Offsets in a queue's header (struct rxe_queue_buf).
-const (
-	offLog2Elem = 0
-	offMask     = 4
-	offProducer = 128
-	offConsumer = 256
-	HeaderSize  = 384
-)
+// HeaderSize is the size of a queue's header in bytes (struct rxe_queue_buf).
+const HeaderSize = uapi.QueueBufSize
 
 // Ring is one queue. The zero Ring is no queue; Valid tells.
 type Ring struct {
@@ -54,8 +49,8 @@ func New(mem []byte, g Geometry) (Ring, error) {
 		return Ring{}, fmt.Errorf("a queue of %d slots needs %d bytes, not %d", g.Slots, g.Bytes(), len(mem))
 	}
 	r := Ring{base: unsafe.Pointer(unsafe.SliceData(mem)), mask: g.Slots - 1, log2: g.Log2}
-	*(*uint32)(unsafe.Add(r.base, offLog2Elem)) = uint32(g.Log2)
-	*(*uint32)(unsafe.Add(r.base, offMask)) = r.mask
+	*(*uint32)(unsafe.Add(r.base, uapi.QueueBufLog2ElemSize)) = uint32(g.Log2)
+	*(*uint32)(unsafe.Add(r.base, uapi.QueueBufIndexMask)) = r.mask
 	return r, nil
 }
 
@@ -65,8 +60,8 @@ func (r *Ring) Valid() bool { return r.base != nil }
 // Mask is the number of slots less one.
 func (r *Ring) Mask() uint32 { return r.mask }
 
-func (r *Ring) producer() *uint32 { return (*uint32)(unsafe.Add(r.base, offProducer)) }
-func (r *Ring) consumer() *uint32 { return (*uint32)(unsafe.Add(r.base, offConsumer)) }
+func (r *Ring) producer() *uint32 { return (*uint32)(unsafe.Add(r.base, uapi.QueueBufProducerIndex)) }
+func (r *Ring) consumer() *uint32 { return (*uint32)(unsafe.Add(r.base, uapi.QueueBufConsumerIndex)) }
 
 // LoadProducerAcquire reads the producer's index; entries before it are visible afterwards.
 func (r *Ring) LoadProducerAcquire() uint32 { return atomic.LoadUint32(r.producer()) & r.mask }

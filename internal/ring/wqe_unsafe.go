@@ -2,27 +2,18 @@ package ring
 
 import (
 	"unsafe"
+
+	"github.com/freeflow-rdma/freeflow/internal/uapi"
 )
 
-// Offsets in a send queue entry (struct rxe_send_wqe), a receive queue entry (struct rxe_recv_wqe) and their
-// struct rxe_dma_info.
+// What of the kernel's layouts others need too.
 const (
-	sqWRID       = 0
-	sqOpcode     = 12
-	sqSendFlags  = 16
-	sqImm        = 20
-	sqWR         = 24 // union: rdma, atomic, ud, mw
-	sqDMA        = 184
-	SendWQESize  = 208 // before SGEs or inline data
-	rqWRID       = 0
-	rqDMA        = 16
-	RecvWQESize  = 40 // before SGEs
-	dmaLength    = 0
-	dmaNumSGE    = 12
-	sgeSize      = 16
-	CQESize      = 64 // of a slot; struct ib_uverbs_wc has 48
-	MaxSGE       = 32
-	sendFlInline = 1 << 3
+	SendWQESize = uapi.SendWQESize // before SGEs or inline data
+	RecvWQESize = uapi.RecvWQESize // before SGEs
+	CQESize     = uapi.CQESlotSize
+	MaxSGE      = 32
+
+	sendFlagInline = 1 << 3
 )
 
 // SGE is one scatter/gather element: Length bytes at Addr, under LKey.
@@ -81,43 +72,43 @@ const (
 // ud says that the queue pair is UD, which gives the union another meaning.
 func (r *Ring) ReadSend(i uint32, ud bool, w *SendWQE) bool {
 	p := r.slot(i)
-	w.WRID = u64(p, sqWRID)
-	w.Opcode = u32(p, sqOpcode)
-	w.SendFlags = u32(p, sqSendFlags)
-	w.Imm = u32(p, sqImm)
+	w.WRID = u64(p, uapi.SendWQEWRID)
+	w.Opcode = u32(p, uapi.SendWQEOpcode)
+	w.SendFlags = u32(p, uapi.SendWQEFlags)
+	w.Imm = u32(p, uapi.SendWQEEx)
 	switch {
 	case ud:
-		w.RemoteQPN = u32(p, sqWR)
-		w.RemoteQKey = u32(p, sqWR+4)
-		w.AHNum = u32(p, sqWR+12)
+		w.RemoteQPN = u32(p, uapi.SendWQEUDRemoteQPN)
+		w.RemoteQKey = u32(p, uapi.SendWQEUDRemoteQKey)
+		w.AHNum = u32(p, uapi.SendWQEUDAHNum)
 	case w.Opcode == opBindMW:
-		w.RemoteAddr = u64(p, sqWR)
-		w.MWLength = u64(p, sqWR+8)
-		w.MWLKey = u32(p, sqWR+16)
-		w.MWRKey = u32(p, sqWR+20)
-		w.MWNewKey = u32(p, sqWR+24)
-		w.MWAccess = u32(p, sqWR+28)
+		w.RemoteAddr = u64(p, uapi.SendWQERDMARemoteAddr)
+		w.MWLength = u64(p, uapi.SendWQEMWLength)
+		w.MWLKey = u32(p, uapi.SendWQEMWMRLKey)
+		w.MWRKey = u32(p, uapi.SendWQEMWMWRKey)
+		w.MWNewKey = u32(p, uapi.SendWQEMWRKey)
+		w.MWAccess = u32(p, uapi.SendWQEMWAccess)
 	case w.Opcode == opCmpAndSwp || w.Opcode == opFetchAdd:
-		w.RemoteAddr = u64(p, sqWR)
-		w.CompareAdd = u64(p, sqWR+8)
-		w.Swap = u64(p, sqWR+16)
-		w.RKey = u32(p, sqWR+24)
+		w.RemoteAddr = u64(p, uapi.SendWQERDMARemoteAddr)
+		w.CompareAdd = u64(p, uapi.SendWQEAtomicCompareAdd)
+		w.Swap = u64(p, uapi.SendWQEAtomicSwap)
+		w.RKey = u32(p, uapi.SendWQEAtomicRKey)
 	default:
-		w.RemoteAddr = u64(p, sqWR)
-		w.RKey = u32(p, sqWR+8)
+		w.RemoteAddr = u64(p, uapi.SendWQERDMARemoteAddr)
+		w.RKey = u32(p, uapi.SendWQERDMARKey)
 	}
 	if w.Opcode == opAtomicWrt && !ud { // its 8 bytes stand where inline data do
 		w.NumSGE, w.InlineLength = 0, 8
 		return r.slotSize() >= SendWQESize+8
 	}
-	if w.SendFlags&sendFlInline != 0 {
+	if w.SendFlags&sendFlagInline != 0 {
 		w.NumSGE = 0
-		w.InlineLength = u32(p, sqDMA+dmaLength)
+		w.InlineLength = u32(p, uapi.SendWQEDMA+uapi.DMAInfoLength)
 		return w.InlineLength <= r.slotSize()-SendWQESize
 	}
 	w.InlineLength = 0
-	w.NumSGE = u32(p, sqDMA+dmaNumSGE)
-	if w.NumSGE > min(MaxSGE, (r.slotSize()-SendWQESize)/sgeSize) {
+	w.NumSGE = u32(p, uapi.SendWQEDMA+uapi.DMAInfoNumSGE)
+	if w.NumSGE > min(MaxSGE, (r.slotSize()-SendWQESize)/uapi.SGESize) {
 		return false
 	}
 	copySGEs(unsafe.Add(p, SendWQESize), &w.SGE, w.NumSGE)
@@ -127,9 +118,9 @@ func (r *Ring) ReadSend(i uint32, ud bool, w *SendWQE) bool {
 // ReadRecv copies entry i. It reports false if the entry says more SGEs than its slot holds.
 func (r *Ring) ReadRecv(i uint32, w *RecvWQE) bool {
 	p := r.slot(i)
-	w.WRID = u64(p, rqWRID)
-	w.NumSGE = u32(p, rqDMA+dmaNumSGE)
-	if w.NumSGE > min(MaxSGE, (r.slotSize()-RecvWQESize)/sgeSize) {
+	w.WRID = u64(p, uapi.RecvWQEWRID)
+	w.NumSGE = u32(p, uapi.RecvWQEDMA+uapi.DMAInfoNumSGE)
+	if w.NumSGE > min(MaxSGE, (r.slotSize()-RecvWQESize)/uapi.SGESize) {
 		return false
 	}
 	copySGEs(unsafe.Add(p, RecvWQESize), &w.SGE, w.NumSGE)
@@ -138,7 +129,7 @@ func (r *Ring) ReadRecv(i uint32, w *RecvWQE) bool {
 
 func copySGEs(p unsafe.Pointer, to *[MaxSGE]SGE, n uint32) {
 	for i := range uintptr(n) {
-		to[i] = *(*SGE)(unsafe.Add(p, i*sgeSize))
+		to[i] = *(*SGE)(unsafe.Add(p, i*uapi.SGESize))
 	}
 }
 
