@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -235,5 +236,25 @@ func TestArm(t *testing.T) {
 	}
 	if _, err := p.d.Arm(handles); err == nil {
 		t.Error("a handle beyond the file was armed")
+	}
+}
+
+// TestSleepers: whoever was pushed in whatever order comes out by time.
+func TestSleepers(t *testing.T) {
+	var h sleepers
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 1000 {
+		at := rng.Int64N(500)
+		h.push(sleeper{&Item{WakeAt: at}, at})
+		if rng.IntN(3) == 0 {
+			h.pop()
+		}
+	}
+	for last := int64(-1); len(h) > 0; {
+		at := h.pop().WakeAt
+		if at < last {
+			t.Fatalf("%d came after %d", at, last)
+		}
+		last = at
 	}
 }

@@ -23,7 +23,7 @@ type Worker struct {
 	spins   bool
 
 	ready      queue       // items in turn
-	waiting    []sleeper   // items that said Wait
+	waiting    sleepers    // items that said Wait
 	muted      []muted     // doorbells that are not watched for a while
 	polled     []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
 	now        int64
@@ -253,27 +253,12 @@ func (w *Worker) takeMail() {
 	w.adopt_ = nil
 }
 
-// sleeper is an item that said Wait, and until when. The item may have been scheduled and run elsewhere since.
-type sleeper struct {
-	it *Item
-	at int64
-}
-
-// wakeWaiting queues the waiting items whose time has come, and drops from the list those that somebody scheduled.
+// wakeWaiting queues the waiting items whose time has come. Those that somebody scheduled meanwhile are not waiting any more.
 func (w *Worker) wakeWaiting() {
-	for i := 0; i < len(w.waiting); {
-		s := w.waiting[i]
-		if s.it.state.Load() == itemWaiting {
-			if w.now < s.at {
-				i++
-				continue
-			}
-			w.Schedule(s.it)
+	for len(w.waiting) > 0 && w.waiting[0].at <= w.now {
+		if it := w.waiting.pop(); it.state.Load() == itemWaiting {
+			w.Schedule(it)
 		}
-		last := len(w.waiting) - 1
-		w.waiting[i] = w.waiting[last]
-		w.waiting[last] = sleeper{}
-		w.waiting = w.waiting[:last]
 	}
 }
 
@@ -301,7 +286,7 @@ func (w *Worker) turn(it *Item) {
 	case Wait:
 		at := it.WakeAt // another worker may have it as soon as it is waiting
 		if it.state.CompareAndSwap(itemRunning, itemWaiting) {
-			w.waiting = append(w.waiting, sleeper{it, at})
+			w.waiting.push(sleeper{it, at})
 			return
 		}
 		it.state.Store(itemQueued)
@@ -330,10 +315,8 @@ func (w *Worker) timeout() int64 {
 	if len(w.polled) > 0 {
 		at = w.lookAt
 	}
-	for _, s := range w.waiting {
-		if at < 0 || s.at < at {
-			at = s.at
-		}
+	if len(w.waiting) > 0 && (at < 0 || w.waiting[0].at < at) {
+		at = w.waiting[0].at
 	}
 	for _, m := range w.muted {
 		if at < 0 || m.till < at {

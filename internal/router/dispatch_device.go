@@ -30,7 +30,7 @@ func exQueryDevice(c *call, q *uapi.ExQueryDevice) (result, error) {
 	if q.CompMask != 0 || q.Reserved != 0 {
 		return result{}, syscall.EINVAL
 	}
-	resp := uapi.ExQueryDeviceResp{Base: deviceAttr(c.container), DeviceCapFlagsEx: verbs.DeviceCapFlags}
+	resp := uapi.ExQueryDeviceResp{Base: deviceAttr(c.container), DeviceCapFlagsEx: verbs.DeviceCapFlagsEx}
 	resp.ResponseLength = c.ResponseLength(resp)
 	return c.answer(resp, nil)
 }

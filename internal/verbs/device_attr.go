@@ -26,6 +26,8 @@ const (
 )
 
 // The device capability flags that hold (IBV_DEVICE_*).
-const DeviceCapFlags = 1<<1 /* bad P_Key counter */ | 1<<2 /* bad Q_Key counter */ |
-	1<<7 /* current QP state modify */ | 1<<11 /* system image GUID */ | 1<<12 /* RC RNR NAK generation */ |
+const DeviceCapFlags = 1<<6 /* UD port enforced */ | 1<<7 /* current QP state modify */ | 1<<11 /* system image GUID */ | 1<<12 /* RC RNR NAK generation */ |
 	1<<13 /* SRQ resize */ | 1<<17 /* memory windows */ | 1<<21 /* memory management extensions */ | 1<<24 /* type 2B windows */
+
+// DeviceCapFlagsEx are the flags that only the extended query has room for.
+const DeviceCapFlagsEx = DeviceCapFlags | 1<<40 /* atomic write */

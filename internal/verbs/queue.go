@@ -19,6 +19,8 @@ type Sending struct {
 	RNRBy   int64  // when to give up on a peer that posts no receive; 0: it does
 	RNRLong bool   // no such limit
 	GoneBy  int64  // when an idle queue pair whose peer died goes to error
+
+	FlushWait int64 // ns until the next look for what to flush
 }
 
 // Next takes the next work request into Send. It reports false if there is none. bad says that the entry is not well formed.

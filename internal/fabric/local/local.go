@@ -144,7 +144,12 @@ func flushAll(w *engine.Worker, qp *verbs.QP) engine.Verdict {
 	if s == flushBatch || r == flushBatch {
 		return engine.More
 	}
-	qp.WakeAt = w.Now() + flushEvery
+	if next := &qp.Send.FlushWait; s+r > 0 || *next == 0 {
+		*next = flushFirst
+	} else {
+		*next = min(2**next, flushLast)
+	}
+	qp.WakeAt = w.Now() + qp.Send.FlushWait
 	return engine.Wait
 }
 

@@ -7,10 +7,11 @@ import (
 
 // Times in nanoseconds.
 const (
-	pollEvery    = 40_000      // between looks for a receive
-	pollCrowd    = 80_000      // the same where many wait
-	peerEvery    = 2_000_000   // between looks for a peer that is not ready; becoming ready wakes at once
-	flushEvery   = 10_000_000  // between looks for receives posted to a queue pair in error
+	pollEvery    = 40_000    // between looks for a receive
+	pollCrowd    = 80_000    // the same where many wait
+	peerEvery    = 2_000_000 // between looks for a peer that is not ready; becoming ready wakes at once
+	flushFirst   = 1_000_000 // between looks for receives posted to a queue pair in error; doubles up to
+	flushLast    = 100_000_000
 	goneDefault  = 500_000_000 // retry time where the program set none
 	ackTimeoutNS = 4096        // unit of the ACK timeout (IBTA 9.7.6.1.3)
 )
