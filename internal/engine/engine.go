@@ -46,18 +46,19 @@ const (
 
 // Engine owns the workers. Close ends them.
 type Engine struct {
-	log     *slog.Logger
-	cores   []*Worker // auto: one a core
-	fast    *Worker
-	low     *Worker
-	all     []*Worker
-	ofCPU   []uint8
-	allowed unix.CPUSet
-	mu      sync.Mutex // of slots
-	slots   atomic.Pointer[[]*Doorbell]
-	free    []int
-	closed  atomic.Bool
-	running sync.WaitGroup
+	log      *slog.Logger
+	cores    []*Worker // auto: one a core
+	fast     *Worker
+	low      *Worker
+	all      []*Worker
+	ofCPU    []uint8
+	allowed  unix.CPUSet
+	mu       sync.Mutex // of slots
+	slots    atomic.Pointer[[]*Doorbell]
+	free     []int
+	closed   atomic.Bool
+	warnFast sync.Once
+	running  sync.WaitGroup
 }
 
 // Doorbell is a context's doorbell file and who serves it.
@@ -136,6 +137,11 @@ func (e *Engine) Add(mode Mode, find func(handle uint32) *Item) (*Doorbell, erro
 	case Fast:
 		workers = []*Worker{e.fast}
 		b.storePoll(true)
+		if len(e.cores) <= 2 {
+			e.warnFast.Do(func() {
+				e.log.Warn("mode fast spins on a core that this host has not to spare; auto will be faster", "cores", len(e.cores))
+			})
+		}
 	case Low:
 		workers = []*Worker{e.low}
 	}

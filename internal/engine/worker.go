@@ -112,7 +112,7 @@ func (w *Worker) Schedule(it *Item) {
 // loop is the worker's life: take what rang, let items take turns, sleep.
 func (w *Worker) loop() {
 	defer w.e.running.Done()
-	defer func() { w.apply(w.tid, -1, false) }()
+	defer w.unsettle()
 	n := 0
 	for !w.e.closed.Load() {
 		w.seq.Add(1)
