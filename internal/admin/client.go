@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"syscall"
-	"time"
 )
 
 // ErrNotRunning means that no router serves the run directory.
@@ -27,7 +26,7 @@ type Client struct {
 // NewClient makes a client; it connects when it is used.
 func NewClient(runDir string) *Client {
 	c := &Client{runDir: runDir}
-	c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, MaxIdleConns: 1, IdleConnTimeout: 10 * time.Second}}
+	c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, DisableKeepAlives: true}}
 	return c
 }
 

@@ -55,6 +55,7 @@ func Listen(runDir string, backend Backend, log *slog.Logger) (*Server, error) {
 	s.http = http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       10 * time.Second,
 		ConnContext:       s.accept,
 		ConnState:         s.connState,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
