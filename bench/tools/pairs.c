@@ -4,8 +4,9 @@
 //	ffpairs send  GATE FIRST PAIRS PORT SIZE ADDRESS
 //
 // Each pair is two processes, each with a context, a CQ and an RC QP of its own; the sender keeps DEPTH sends of SIZE bytes
-// under way. Both wait for completions by events (nobody polls: hundreds of pollers on a few cores would measure the
-// scheduler). Pairs meet over TCP.
+// under way. As in perftest, all messages of a side stand in one buffer, so that what grows with the number of pairs is
+// work, not memory. Both wait for completions by events: hundreds of pollers on a few cores would measure the scheduler.
+// Pairs meet over TCP.
 //
 // The gate is a file that all processes, whatever container they are in, have mapped. Words of 8 bytes:
 //
@@ -79,7 +80,7 @@ static int find_gid(struct ibv_context *ctx, union ibv_gid *gid)
 
 static void open_pair(struct pair *p)
 {
-	size_t bytes = (size_t)p->size * RECEIVES;
+	size_t bytes = p->size;
 	p->ctx = open_first_device();
 	p->pd = ibv_alloc_pd(p->ctx);
 	p->channel = ibv_create_comp_channel(p->ctx);
@@ -104,7 +105,7 @@ static void open_pair(struct pair *p)
 
 static void post_receive(struct pair *p, uint64_t i)
 {
-	struct ibv_sge sge = {(uintptr_t)(p->mem + i * p->size), p->size, p->mr->lkey};
+	struct ibv_sge sge = {(uintptr_t)p->mem, p->size, p->mr->lkey};
 	struct ibv_recv_wr wr = {.wr_id = i, .sg_list = &sge, .num_sge = 1}, *bad;
 	if ((errno = ibv_post_recv(p->qp, &wr, &bad)))
 		DIE("post receive");
@@ -185,7 +186,7 @@ static int take(struct pair *p, struct ibv_wc *wc)
 
 static void post_send(struct pair *p, uint64_t i)
 {
-	struct ibv_sge sge = {(uintptr_t)(p->mem + i % DEPTH * p->size), p->size, p->mr->lkey};
+	struct ibv_sge sge = {(uintptr_t)p->mem, p->size, p->mr->lkey};
 	struct ibv_send_wr wr = {.wr_id = i, .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND}, *bad;
 	if ((errno = ibv_post_send(p->qp, &wr, &bad)))
 		DIE("post send");

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Table is text in columns: the first to the left, numbers to the right.
+// Table is text in columns: words to the left, numbers to the right.
 type Table struct {
 	Head []string
 	rows [][]string
@@ -52,7 +52,10 @@ func (t *Table) line(b *strings.Builder, row []string, widths []int) {
 	b.WriteByte('\n')
 }
 
-func isNumber(cell string) bool { return cell != "" && cell[0] >= '0' && cell[0] <= '9' }
+// isNumber says whether a cell is a number, with a unit or without, and no sentence.
+func isNumber(cell string) bool {
+	return cell != "" && cell[0] >= '0' && cell[0] <= '9' && strings.Count(cell, " ") < 2
+}
 
 func gbits(bits float64) string  { return fmt.Sprintf("%.1f Gbit/s", bits/1e9) }
 func micros(us float64) string   { return fmt.Sprintf("%.2f µs", us) }

@@ -72,7 +72,7 @@ func (c *Context) ModifyQP(h Handle, mask AttrMask, a *QPAttr) error {
 	if mask&MaskState != 0 {
 		to = a.State
 	}
-	if to > StateError || !allowed(from, to, qp.Type, mask) || c.checkAttr(qp, mask, a) != nil {
+	if to > StateError || !allowed(from, to, qp.Type, mask) || c.checkAttr(mask, a) != nil {
 		return syscall.EINVAL
 	}
 	next := *qp.attr.Load()
@@ -118,7 +118,7 @@ func (qp *QP) arrived(from, to State) {
 }
 
 // checkAttr holds the values to their ranges.
-func (c *Context) checkAttr(qp *QP, mask AttrMask, a *QPAttr) error {
+func (c *Context) checkAttr(mask AttrMask, a *QPAttr) error {
 	bad := mask&MaskPort != 0 && a.PortNum != 1 ||
 		mask&MaskPKeyIndex != 0 && a.PKeyIndex != 0 ||
 		mask&MaskPathMTU != 0 && (a.PathMTU < 1 || a.PathMTU > ActiveMTU) ||

@@ -76,7 +76,7 @@ func (r *report) testEnds(t test, how string) {
 	case how == "fail":
 		if !r.failing[t] {
 			r.failed++
-			fmt.Fprintf(r.out, "FAIL %s %s\n%s", t.pkg, t.name, strings.Join(r.output[t], ""))
+			fmt.Fprintf(r.out, "FAIL %s %s\n%s", t.pkg, t.name, tail(r.output[t]))
 		}
 		r.failing[t.up()], r.failing[test{t.pkg, ""}] = true, true
 	case r.parent[t]:
@@ -97,7 +97,17 @@ func (r *report) packageEnds(t test, e event) {
 	if !r.failing[t] { // it did not build, or died: no test says so
 		r.failed++
 	}
-	fmt.Fprintf(r.out, "FAIL %s\n%s", t.pkg, strings.Join(r.output[t], ""))
+	fmt.Fprintf(r.out, "FAIL %s\n%s", t.pkg, tail(r.output[t]))
+}
+
+// shown is how many lines of a failure are printed: the last, which are about the end.
+const shown = 100
+
+func tail(lines []string) string {
+	if n := len(lines) - shown; n > 0 {
+		return fmt.Sprintf("(%d lines before)\n", n) + strings.Join(lines[n:], "")
+	}
+	return strings.Join(lines, "")
 }
 
 // why is what a skipped test said, without go test's own lines.

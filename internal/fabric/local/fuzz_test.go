@@ -154,7 +154,7 @@ func (h *hostile) post(r *reader) {
 	r.poke(sq, 384+prod<<9)
 	r.poke(sq, uint32(r.next()))
 	if rq != nil {
-		r.poke(rq, uint32(r.word()))
+		r.poke(rq, r.word())
 	}
 }
 
