@@ -126,7 +126,7 @@ func compile(name string) (string, error) {
 		return "", err
 	}
 	out := filepath.Join(dir, name)
-	cmd := exec.Command("gcc", "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread",
+	cmd := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread",
 		"-I", filepath.Join(top, "lib"), "-o", out, filepath.Join(top, "test", "programs", name+".c"), "-libverbs", "-ldl")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compile %s.c: %w\n%s", name, err, msg)

@@ -189,7 +189,7 @@ static void run(int meeting, bool sender)
 				start_send(i);
 			any |= reap(i);
 		}
-		if (!said && (messages > 200 || (writes && !sender))) {
+		if (!said && (messages > 200 || messages * size > 32 << 20 || (writes && !sender))) {
 			said = true;
 			printf("running\n");
 			fflush(stdout);
