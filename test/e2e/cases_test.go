@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freeflow-rdma/freeflow/test/host"
 )
@@ -46,5 +47,18 @@ func TestErrors(t *testing.T) {
 func TestStates(t *testing.T) {
 	h := host.Start(t, "auto")
 	cases(t, h.Start(t, host.Options{}, host.Program(t, "states")), 13)
+	h.RouterAlive(t)
+}
+
+// TestMemory registers every kind of memory.
+func TestMemory(t *testing.T) {
+	h := host.Start(t, "auto")
+	cases(t, h.Start(t, host.Options{Time: 2 * time.Minute}, host.Program(t, "memory")), 24)
+	h.RouterAlive(t)
+}
+
+func TestWindows(t *testing.T) {
+	h := host.Start(t, "auto")
+	cases(t, h.Start(t, host.Options{}, host.Program(t, "windows")), 7)
 	h.RouterAlive(t)
 }

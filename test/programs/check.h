@@ -6,6 +6,7 @@
  *
  *	ok NAME
  *	not ok NAME: why
+ *	skip NAME: why
  *
  * A side is one end of a connection with all that it needs. Both ends of a
  * pair may be in one process; they have contexts of their own all the same, so
@@ -41,6 +42,7 @@
 
 static char failure[512];	/* of the case that runs; empty while it is well */
 static int failures;
+static const char *skip;	/* why the case cannot run here */
 
 /* Notes the first thing that is wrong. */
 #define EXPECT(condition, ...) expect((condition), __LINE__, __VA_ARGS__)
@@ -88,11 +90,14 @@ MAYBE_UNUSED static void report(const char *name)
 	if (failure[0]) {
 		printf("not ok %s: %s\n", name, failure);
 		failures++;
+	} else if (skip) {
+		printf("skip %s: %s\n", name, skip);
 	} else {
 		printf("ok %s\n", name);
 	}
 	fflush(stdout);
 	failure[0] = 0;
+	skip = NULL;
 }
 
 /* Runs a case, if no names are given or its is one of them. */

@@ -200,6 +200,8 @@ static void poster(void)
 /* What we do to ourselves ends a poster soon; the next one follows. */
 static void do_scribble(void)
 {
+	int posters = 0;
+
 	while (working()) {
 		pid_t child = fork();
 		int status;
@@ -211,7 +213,9 @@ static void do_scribble(void)
 		waitpid(child, &status, 0);
 		if (WIFEXITED(status) && WEXITSTATUS(status))
 			failures++;
+		posters++;
 	}
+	printf("%d posters ended\n", posters);
 }
 
 static int connect_router(void)
