@@ -72,7 +72,7 @@ func (a *acceptance) messages(ctx context.Context) error {
 }
 
 func (a *acceptance) latency(ctx context.Context, server, client *Container) error {
-	send, err := MeasureLatency(ctx, server, client, "send", 2, 50_000)
+	send, err := MeasureLatency(ctx, server, client, "send", 2, 20_000)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (a *acceptance) latency(ctx context.Context, server, client *Container) err
 	if err != nil {
 		return err
 	}
-	write, err := MeasureLatency(ctx, server, client, "write", 2, 50_000)
+	write, err := MeasureLatency(ctx, server, client, "write", 2, 20_000)
 	if err != nil {
 		return err
 	}

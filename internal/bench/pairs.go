@@ -153,7 +153,7 @@ func (c *crowd) run(ctx context.Context, pairs int) (PairsResult, error) {
 	if err = g.open(); err != nil {
 		return PairsResult{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, programTime)
 	defer cancel()
 	for _, p := range all {
 		if _, err = p.Wait(ctx); err != nil {

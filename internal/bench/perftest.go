@@ -11,6 +11,9 @@ import (
 // perftestPort is where perftest's two sides meet unless told otherwise.
 const perftestPort = 18515
 
+// programTime bounds one program's run; on a busy machine one that takes a second can take a minute.
+const programTime = 5 * time.Minute
+
 // Bandwidth is a line of ib_*_bw.
 type Bandwidth struct {
 	Size    int
@@ -27,7 +30,7 @@ type Latency struct {
 // pairUp runs the same program on both sides, as perftest wants it, and returns what the client printed. While it runs, during
 // (if not nil) gets the two processes.
 func pairUp(ctx context.Context, server, client *Container, argv []string, during func(server, client int)) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, programTime)
 	defer cancel()
 	s, err := server.Serve(ctx, perftestPort, argv...)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const (
@@ -32,7 +31,7 @@ type Iperf struct {
 
 // MeasureIperf runs iperf3 with its defaults.
 func MeasureIperf(ctx context.Context, server, client *Container, seconds int) (Iperf, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, programTime)
 	defer cancel()
 	text, err := client.Run(ctx, "iperf3", "-J", "-t", strconv.Itoa(seconds), "-c", server.IP.String())
 	if err != nil {
@@ -73,7 +72,7 @@ func MeasureTCPBandwidth(ctx context.Context, server, client *Container, size, s
 }
 
 func qperf(ctx context.Context, server, client *Container, test string, size, seconds int) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, programTime)
 	defer cancel()
 	text, err := client.Run(ctx, "qperf", "-uu", "-m", strconv.Itoa(size), "-t", strconv.Itoa(seconds), server.IP.String(), test)
 	if err != nil {
