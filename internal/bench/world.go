@@ -112,9 +112,11 @@ func (w *World) Close() {
 	w.closed = nil
 }
 
-// apart keeps the terminal's signals away from a process, so that things end in order, and ends it with us.
+// apart keeps the terminal's signals away from a process, so that things end in order, and ends it with us. It gets no session of
+// its own: Linux shares the processor out among sessions (sched_autogroup) before it does among processes, and pairs would have
+// what their containers' sessions have.
 func apart() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGTERM}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGTERM}
 }
 
 // stop ends a process: politely, and then not.

@@ -140,6 +140,9 @@ func everyWay(t *testing.T, h *host.Host, rows []row) {
 			t.Run(r.String(), func(t *testing.T) {
 				t.Parallel()
 				t.Run("two containers", func(t *testing.T) { defer slow(t, time.Now()); between(t, h, r) })
+				if testing.Short() && slices.Contains(r, "-a") {
+					host.Skip(t, "in one container: -short leaves out what takes long")
+				}
 				t.Run("one container", func(t *testing.T) { defer slow(t, time.Now()); within(t, h, r) })
 			})
 		}
