@@ -95,8 +95,32 @@ static uint32_t completion_opcode(uint32_t opcode)
 }
 
 /* Moves what stands in a work queue to a CQ, as far as that has room. */
+/* Where the router keeps how far completions were published: pad_3 of the header, bytes 320 and 324. */
+#define DONE		15
+#define DONE_KEPT	16
+#define DONE_MAGIC	0x454e4f44u
+
+/*
+ * The router gives slots back before it publishes their completions. Dying
+ * between the two it owes some: they begin where completions ended.
+ */
+static void ring_rewind(struct ring *ring)
+{
+	uint32_t done = __atomic_load_n(&ring->header->pad_3[DONE], __ATOMIC_ACQUIRE) & ring->mask;
+
+	if (ring->header->pad_3[DONE_KEPT] == DONE_MAGIC)
+		__atomic_store_n(&ring->header->consumer_index, done, __ATOMIC_RELEASE);
+}
+
+static void ring_done(struct ring *ring)
+{
+	uint32_t at = __atomic_load_n(&ring->header->consumer_index, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&ring->header->pad_3[DONE], at, __ATOMIC_RELEASE);
+}
+
 static bool flush_queue(const struct context *context, const struct queue *work, uint32_t cq_handle,
-			uint32_t qpn, bool receive)
+			uint32_t qpn, bool receive, bool is_shared)
 {
 	struct ring from, to;
 	bool flushed = false;
@@ -106,6 +130,8 @@ static bool flush_queue(const struct context *context, const struct queue *work,
 		return false;
 	from = ring_open(context, work);
 	to = ring_open(context, &context->objects.cq[cq_handle]);
+	if (from.header && !is_shared)
+		ring_rewind(&from);
 	while (from.header && to.header && (wqe = ring_first(&from))) {
 		struct ib_uverbs_wc wc = { .status = WC_WR_FLUSH_ERR, .qp_num = qpn };
 		uint32_t opcode;
@@ -116,6 +142,8 @@ static bool flush_queue(const struct context *context, const struct queue *work,
 		if (!ring_put(&to, &wc))
 			break;
 		ring_advance(&from);
+		if (!is_shared)
+			ring_done(&from);
 		flushed = true;
 	}
 	ring_close(&from);
@@ -130,12 +158,12 @@ static bool flush_queue(const struct context *context, const struct queue *work,
 static bool flush_qp(const struct context *context, const struct qp_record *qp)
 {
 	const struct queue *receive = &qp->rq;
-	bool flushed = flush_queue(context, &qp->sq, qp->send_cq, qp->qpn, false);
+	bool flushed = flush_queue(context, &qp->sq, qp->send_cq, qp->qpn, false, false);
 
 	if (qp->has_srq)
 		receive = qp->srq < HANDLES_MAX ? &context->objects.srq[qp->srq] : NULL;
 	if (receive)
-		flushed |= flush_queue(context, receive, qp->recv_cq, qp->qpn, true);
+		flushed |= flush_queue(context, receive, qp->recv_cq, qp->qpn, true, qp->has_srq);
 	return flushed;
 }
 

@@ -51,6 +51,7 @@ func New(mem []byte, g Geometry) (Ring, error) {
 	r := Ring{base: unsafe.Pointer(unsafe.SliceData(mem)), mask: g.Slots - 1, log2: g.Log2}
 	*(*uint32)(unsafe.Add(r.base, uapi.QueueBufLog2ElemSize)) = uint32(g.Log2)
 	*(*uint32)(unsafe.Add(r.base, uapi.QueueBufIndexMask)) = r.mask
+	*(*uint32)(unsafe.Add(r.base, offDoneKept)) = doneKept
 	return r, nil
 }
 
@@ -78,6 +79,19 @@ func (r *Ring) LoadConsumerAcquire() uint32 { return atomic.LoadUint32(r.consume
 
 // StoreConsumerRelease gives the slots before i back to the producer.
 func (r *Ring) StoreConsumerRelease(i uint32) { storeRelease(r.consumer(), i&r.mask) }
+
+// In the header's padding the router keeps how far the entries' completions have been published, for the library to begin from
+// when the router dies (docs/abi.md).
+const (
+	offDone     = 320
+	offDoneKept = 324
+	doneKept    = 0x454e4f44 // "DONE"
+)
+
+// StoreDoneRelease says that the completions of the entries before i have been published.
+func (r *Ring) StoreDoneRelease(i uint32) {
+	storeRelease((*uint32)(unsafe.Add(r.base, offDone)), i&r.mask)
+}
 
 // slot gives the address of slot i.
 func (r *Ring) slot(i uint32) unsafe.Pointer {

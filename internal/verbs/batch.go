@@ -31,16 +31,18 @@ func (b *batch) clear() { b.n, b.solicited = 0, false }
 // Publish gives the slots of completed work requests back and shows their completions. Requester side.
 func (qp *QP) Publish() {
 	q := &qp.SQ
-	if q.shown != q.cons {
-		q.shown = q.cons
-		q.ring.StoreConsumerRelease(q.cons)
+	if q.shown == q.cons {
+		return // no work request has completed
 	}
+	q.shown = q.cons
+	q.ring.StoreConsumerRelease(q.cons)
 	if q.due.n > 0 {
 		if !qp.sendCQ.push(&q.due) {
 			qp.fatal()
 		}
 		q.due.clear()
 	}
+	q.ring.StoreDoneRelease(q.cons)
 }
 
 // PublishRecv gives the slots of completed receives back and shows their completions. The caller holds Resp.
@@ -56,4 +58,7 @@ func (qp *QP) PublishRecv() {
 		qp.fatal()
 	}
 	r.due.clear()
+	if qp.srq == nil {
+		r.ring.StoreDoneRelease(r.cons)
+	}
 }

@@ -182,6 +182,7 @@ func (qp *QP) reset() error {
 	qp.SQ.cons, qp.SQ.prod, qp.SQ.shown = 0, 0, 0
 	qp.SQ.due.clear()
 	qp.SQ.ring.StoreConsumerRelease(0)
+	qp.SQ.ring.StoreDoneRelease(0)
 	qp.SQ.ring.StoreProducerRelease(0)
 	qp.Resp.Lock()
 	defer qp.Resp.Unlock()
@@ -190,6 +191,7 @@ func (qp *QP) reset() error {
 	qp.Resp.due.clear()
 	if qp.Resp.ring.Valid() {
 		qp.Resp.ring.StoreConsumerRelease(0)
+		qp.Resp.ring.StoreDoneRelease(0)
 		qp.Resp.ring.StoreProducerRelease(0)
 	}
 	return nil
