@@ -1,11 +1,11 @@
 package run
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -111,28 +111,52 @@ func wantNoNamespaces(t *testing.T, w *world) {
 	}
 }
 
+// TestManyAtOnce: containers that start together all run, each with an address that no other has.
 func TestManyAtOnce(t *testing.T) {
 	w := newWorld(t)
 	const n = 50
 	start := time.Now()
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	seen := make(map[string]bool)
-	for range n {
-		all.Go(func() {
-			out, err := w.command("sh", "-c", "ip -4 -o addr show eth0; sleep 0.5").CombinedOutput()
-			mu.Lock()
-			defer mu.Unlock()
-			fields := strings.Fields(string(out))
-			if err != nil || len(fields) < 4 || seen[fields[3]] {
-				t.Errorf("container: %v: %s", err, out)
-				return
-			}
-			seen[fields[3]] = true
-		})
+	// None ends before all have started, since the address of one that has ended is free for another.
+	hold, release, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	all.Wait()
+	defer hold.Close()
+	defer release.Close()
+	seen := make(map[string]bool)
+	var all []*exec.Cmd
+	lines := make(chan string)
+	for range n {
+		c := w.command("sh", "-c", "ip -4 -o addr show eth0; read end")
+		c.Stdin = hold
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+		go func() {
+			line, _ := bufio.NewReader(out).ReadString('\n')
+			lines <- line
+		}()
+	}
+	for range n {
+		line := <-lines
+		if fields := strings.Fields(line); len(fields) < 4 || seen[fields[3]] {
+			t.Errorf("a container has no address of its own: %q", line)
+		} else {
+			seen[fields[3]] = true
+		}
+	}
 	t.Logf("%d containers in %s", n, time.Since(start))
+	release.Close()
+	for _, c := range all {
+		if code := status(t, c.Wait()); code != 1 { // read's, at the end of its input
+			t.Errorf("a container ended with %d", code)
+		}
+	}
 	w.wantNothingLeft()
 }
 
