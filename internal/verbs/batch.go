@@ -8,6 +8,9 @@ import "github.com/freeflow-rdma/freeflow/internal/ring"
 //
 // What publishes is Publish (send side) and PublishRecv, which every carrier calls before it lets go of a queue pair. The
 // slots of the work requests go back to the program first: whoever sees a completion may post into its slot.
+//
+// A carrier that has both sides publishes the receiver's completions, then the sender's, and only then wakes the receiver: a NIC has the
+// acknowledgement before the answer, and programs with one completion of room wait for them in that order.
 
 // MaxBurst is the number of completions that a batch has room for.
 const MaxBurst = 16
@@ -15,7 +18,26 @@ const MaxBurst = 16
 type batch struct {
 	n         int
 	solicited bool // one of them is worth a solicited event
+	notice    Notice
 	cqe       [MaxBurst]ring.CQE
+}
+
+// Notice is an event that is due for completions which have been published; the zero Notice is none. It is sent after every lock has
+// been given back, and by the worker that has it before its turn ends.
+type Notice struct{ cq *CQ }
+
+// Send wakes the program.
+func (n Notice) Send() {
+	if n.cq != nil {
+		n.cq.channel.sendCompletion(n.cq)
+	}
+}
+
+// take gives the notice that the published completions are due.
+func (b *batch) take() Notice {
+	n := b.notice
+	b.notice = Notice{}
+	return n
 }
 
 func (b *batch) add(e *ring.CQE, solicited bool) {
@@ -43,10 +65,17 @@ func (qp *QP) Publish() {
 		q.due.clear()
 	}
 	q.ring.StoreDoneRelease(q.cons)
+	q.due.take().Send()
 }
 
-// PublishRecv gives the slots of completed receives back and shows their completions. The caller holds Resp.
-func (qp *QP) PublishRecv() {
+// PublishRecv gives the slots of completed receives back and shows their completions. The caller holds Resp, gives it back and
+// sends the notice.
+func (qp *QP) PublishRecv() Notice {
+	qp.showRecv()
+	return qp.Resp.due.take()
+}
+
+func (qp *QP) showRecv() {
 	r := &qp.Resp
 	if r.due.n == 0 {
 		return

@@ -165,8 +165,8 @@ func (c *Context) ReqNotifyCQ(h Handle, solicitedOnly bool) error {
 	return nil
 }
 
-// push publishes completions in one go and sends the event that they are due. It reports false when the queue overran, now or before.
-// Workers, and the control path where it flushes.
+// push publishes completions in one go, and notes in the batch whether an event is due for them. It reports false when the queue
+// overran, now or before. Workers, and the control path where it flushes.
 func (cq *CQ) push(b *batch) bool {
 	cq.mu.Lock()
 	if cq.dead || cq.failed {
@@ -189,7 +189,7 @@ func (cq *CQ) push(b *batch) bool {
 	}
 	cq.mu.Unlock()
 	if cq.channel != nil && cq.arm.Fire(b.solicited) {
-		cq.channel.sendCompletion(cq)
+		b.notice.cq = cq
 	}
 	if failed {
 		cq.ctx.async.sendAsync(cq.user, EventCQErr)

@@ -17,7 +17,7 @@ type Sending struct {
 	Stage   uint8  // the carrier's own
 	RetryBy int64  // when to give up on a peer that does not answer; 0: it answers
 	RNRBy   int64  // when to give up on a peer that posts no receive; 0: it does
-	RNRLong bool   // no such limit
+	Rested  int64  // UC, UD: since when the patience with peers that post no receive grows
 	GoneBy  int64  // when an idle queue pair whose peer died goes to error
 
 	FlushWait int64 // ns until the next look for what to flush
@@ -33,12 +33,9 @@ func (qp *QP) Next() (ok, bad bool) {
 	}
 	s := &qp.Send
 	good := q.ring.ReadSend(q.cons, qp.Type == TypeUD, &s.WQE)
-	s.Active, s.Done, s.Peer, s.Stage, s.RetryBy, s.RNRBy, s.RNRLong = true, 0, nil, 0, 0, 0, false
+	s.Active, s.Done, s.Peer, s.Stage, s.RetryBy, s.RNRBy = true, 0, nil, 0, 0, 0
 	return true, !good
 }
-
-// Pending reports whether the send queue has a work request that is not completed.
-func (qp *QP) Pending() bool { return qp.SQ.ring.LoadProducerAcquire() != qp.SQ.cons }
 
 // InlineAt gives where the current work request's inline data stand. The program may still change the bytes.
 func (qp *QP) InlineAt() (r *ring.Ring, slot uint32) { return &qp.SQ.ring, qp.SQ.cons }
@@ -201,7 +198,7 @@ func (qp *QP) CompleteRecv(x *Received) {
 	r.due.add(&ring.CQE{WRID: r.WQE.WRID, Status: uint32(x.Status), Opcode: uint32(x.Opcode), ByteLen: x.Length, Imm: x.Imm,
 		QPN: uint32(qp.Num), SrcQP: uint32(x.SrcQP), WCFlags: uint32(x.Flags), SL: x.SL, PortNum: 1}, x.Solicited)
 	if r.due.full() {
-		qp.PublishRecv()
+		qp.showRecv()
 	}
 	if x.Status == WCSuccess {
 		qp.Arrived(x.Length)
@@ -220,7 +217,6 @@ func (qp *QP) Expect(packets uint32) { qp.Resp.psn = (qp.Resp.psn + PSN(packets)
 // FlushRecv completes what is in the receive queue, or was taken from the SRQ, with a flush error, at most n.
 func (qp *QP) FlushRecv(n int) (done int) {
 	qp.Resp.Lock()
-	defer qp.Resp.Unlock()
 	for ; done < n; done++ {
 		if !qp.Resp.Taken {
 			if qp.srq != nil {
@@ -232,9 +228,11 @@ func (qp *QP) FlushRecv(n int) (done int) {
 		}
 		qp.CompleteRecv(&Received{Status: WCWRFlushErr, Opcode: WCRecv})
 	}
-	qp.PublishRecv()
+	notice := qp.PublishRecv()
 	if !qp.Resp.Taken {
 		qp.lastWQE()
 	}
+	qp.Resp.Unlock()
+	notice.Send()
 	return done
 }

@@ -3,7 +3,6 @@ package local
 import (
 	"encoding/binary"
 
-	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/mem"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
@@ -18,7 +17,8 @@ const (
 )
 
 // datagram sends a UD message to one queue pair, or to every member of a multicast group. What cannot be delivered is lost without a word.
-func datagram(w *engine.Worker, qp *verbs.QP) (outcome, verbs.WCStatus) {
+func (b *burst) datagram() (outcome, verbs.WCStatus) {
+	qp := b.qp
 	s := &qp.Send
 	av := qp.AV(s.WQE.AHNum)
 	if av == nil {
@@ -27,65 +27,74 @@ func datagram(w *engine.Worker, qp *verbs.QP) (outcome, verbs.WCStatus) {
 	if s.Length > udMTU { // emitted by none, and no error (IBTA C10-93.1.1)
 		return done(qp)
 	}
-	src, f := gather(qp, w.Scratch.A[:0], 0, s.Length, 0)
+	src, f := gather(qp, b.w.Scratch.A[:0], 0, s.Length, 0)
 	if f != verbs.FaultNone {
 		return refused, localStatus(f)
 	}
-	qkey := s.WQE.RemoteQKey
-	if qkey&qkeyOwn != 0 {
-		qkey = qp.Attr().QKey
+	d := parcel{src: src, qkey: s.WQE.RemoteQKey}
+	if d.qkey&qkeyOwn != 0 {
+		d.qkey = qp.Attr().QKey
 	}
-	var grh [grhSize]byte
-	fillGRH(&grh, qp, av)
-	qp.Advance(1)
+	fillGRH(&d.grh, qp, av)
 	if av.DGID.IsMulticast() {
 		// A sender that has joined the group hears itself, as with every device that does not block the loop.
 		for _, peer := range qp.Members(av.DGID) {
-			deliver(w, qp, peer, qkey, &grh, src)
+			if o, status := b.deliver(peer, &d); o == refused {
+				return o, status
+			}
 		}
-		return done(qp)
+	} else if peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN)); peer != nil &&
+		peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID) {
+		if o, status := b.deliver(peer, &d); o != carried {
+			s.Peer = peer
+			return o, status
+		}
 	}
-	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
-	if peer != nil && peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID) {
-		deliver(w, qp, peer, qkey, &grh, src)
-	}
+	qp.Advance(1)
 	return done(qp)
 }
 
-// deliver puts a datagram into a receive of the peer, if it has one and takes the QKey.
-func deliver(w *engine.Worker, qp, peer *verbs.QP, qkey uint32, grh *[grhSize]byte, src []mem.Span) {
+// parcel is a datagram on its way.
+type parcel struct {
+	grh  [grhSize]byte
+	src  []mem.Span
+	qkey uint32
+}
+
+// deliver puts a datagram into a receive of the peer. carried means that there is no more to do for this peer: it has the
+// datagram, or does not take it.
+func (b *burst) deliver(peer *verbs.QP, d *parcel) (outcome, verbs.WCStatus) {
+	w, qp := b.w, b.qp
 	s := &qp.Send
-	peer.Resp.Lock()
-	defer func() {
-		peer.PublishRecv()
-		peer.Resp.Unlock()
-	}()
-	if st := peer.State(); peer.Type != verbs.TypeUD || peer.Dead() || st < verbs.StateRTR || st == verbs.StateError || peer.Attr().QKey != qkey {
-		return
+	b.hold(peer)
+	if st := peer.State(); peer.Type != verbs.TypeUD || peer.Dead() || st < verbs.StateRTR || st == verbs.StateError || peer.Attr().QKey != d.qkey {
+		return carried, 0
 	}
-	ok, bad := peer.TakeRecv()
-	if !ok {
-		return
-	}
-	if bad {
+	if ok, bad := peer.TakeRecv(); !ok {
+		return noRecv, 0
+	} else if bad {
 		recvError(peer, verbs.WCLocQPOpErr)
-		return
+		return carried, 0
 	}
+	heard(w, qp)
 	rw := &peer.Resp.WQE
 	total := s.Length + grhSize
 	if uint64(total) > recvRoom(rw) {
 		tooLong(peer)
-		return
+		return carried, 0
 	}
 	dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], 0, total, verbs.AccessLocalWrite)
 	if f != verbs.FaultNone {
 		recvError(peer, verbs.WCLocProtErr)
-		return
+		return carried, 0
 	}
-	from := append(append(w.Scratch.C[:0], mem.Mapped(grh[:])), src...)
-	if _, err := mem.Copy(dst, from, w.Scratch.Bounce[:]); err != nil {
+	from := append(append(w.Scratch.C[:0], mem.Mapped(d.grh[:])), d.src...)
+	if srcOK, err := mem.Copy(dst, from, w.Scratch.Bounce[:]); err != nil {
+		if !srcOK {
+			return refused, verbs.WCLocProtErr
+		}
 		recvError(peer, verbs.WCLocProtErr)
-		return
+		return carried, 0
 	}
 	x := verbs.Received{Opcode: verbs.WCRecv, Flags: verbs.WCGRH, Length: total, SrcQP: qp.Num, Solicited: solicited(qp)}
 	if verbs.Opcode(s.WQE.Opcode) == verbs.OpSendImm {
@@ -93,6 +102,7 @@ func deliver(w *engine.Worker, qp, peer *verbs.QP, qkey uint32, grh *[grhSize]by
 	}
 	peer.Expect(1)
 	peer.CompleteRecv(&x)
+	return carried, 0
 }
 
 // fillGRH writes the global route header in its IPv6 form, which every consumer takes, also for IPv4 addresses (RoCEv2

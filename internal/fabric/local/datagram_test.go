@@ -89,6 +89,51 @@ func TestDatagramDropped(t *testing.T) {
 	}
 }
 
+// TestUnreliableWaits: a UC or UD message that finds no receive waits a little for one, and is lost after that.
+func TestUnreliableWaits(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) (*pair, vt.Buffer, vt.Buffer){
+		"UD": ud,
+		"UC": func(t *testing.T) (*pair, vt.Buffer, vt.Buffer) {
+			p := connect(t, verbs.TypeUC, nil)
+			return p, p.a.Shared(4096, vt.AllAccess), p.b.Shared(4096, vt.AllAccess)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, src, dst := start(t)
+			message := func(id uint64) ring.SendWQE { return vt.WR(id, verbs.OpSend, src.SGE(0, 8)) }
+			if name == "UD" {
+				ah := p.a.AH(p.b.Cont.GIDs[0])
+				message = func(id uint64) ring.SendWQE { return datagramTo(id, p.qb, ah, src.SGE(0, 8)) }
+			}
+			// On a busy machine this test may be too late with its receive; it is the message's turn again then.
+			waited := false
+			for id := uint64(1); !waited && id < 100; id++ {
+				p.qa.Send(message(id))
+				for n := p.a.Device().QP(p.qa.QPN); n.Stats.RNRWaits.Load() < id; {
+					time.Sleep(50 * time.Microsecond)
+				}
+				p.qb.Recv(vt.RR(1, dst.SGE(0, 64)))
+				want(t, p.ca.Poll(), id, verbs.WCSuccess)
+				_, waited = p.cb.PollFor(time.Millisecond)
+				if !waited { // the receive is there for the next
+					p.qa.Send(message(id))
+					want(t, p.ca.Poll(), id, verbs.WCSuccess)
+					want(t, p.cb.Poll(), 1, verbs.WCSuccess)
+				}
+			}
+			if !waited {
+				t.Error("no message has waited for its receive")
+			}
+			p.qa.Send(message(200), message(201), message(202))
+			for id := uint64(200); id < 203; id++ {
+				want(t, p.ca.Poll(), id, verbs.WCSuccess)
+			}
+			p.qb.Recv(vt.RR(2, dst.SGE(0, 64)))
+			p.cb.None(time.Millisecond)
+		})
+	}
+}
+
 // TestDatagramErrors: the sender's own errors take it to SQE.
 func TestDatagramErrors(t *testing.T) {
 	for name, tune := range map[string]func(*ring.SendWQE){

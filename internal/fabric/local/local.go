@@ -40,7 +40,6 @@ func run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
 		b := burst{w: w, qp: qp}
 		v := b.run(min(budget, burstBudget))
 		b.let()
-		qp.Publish()
 		messages += b.messages
 		budget -= b.used
 		if v != engine.More {
@@ -103,13 +102,16 @@ func (b *burst) hold(peer *verbs.QP) {
 	}
 }
 
-// let shows the responder's completions and gives its lock back.
+// let shows the completions of both sides, in the order that package verbs asks for, and gives the responder's lock back.
 func (b *burst) let() {
+	var notice verbs.Notice
 	if b.held != nil {
-		b.held.PublishRecv()
+		notice = b.held.PublishRecv()
 		b.held.Resp.Unlock()
 		b.held = nil
 	}
+	b.qp.Publish()
+	notice.Send()
 }
 
 // again asks for another turn if the change of state left something to do.

@@ -102,6 +102,40 @@ func TestWriteAndRead(t *testing.T) {
 	}
 }
 
+// TestSentBeforeHeard: when the receiver is woken, the sender's completion is there. A program whose send completion queue has room for
+// one waits for the answer first and its own completion then, and would overrun the queue if they came the other way round.
+func TestSentBeforeHeard(t *testing.T) {
+	for _, typ := range []verbs.QPType{verbs.TypeRC, verbs.TypeUC, verbs.TypeUD} {
+		nic := vt.New(t, Carrier{})
+		a, b := nic.Program(t), nic.Program(t)
+		events := b.Channel()
+		ca, cb := a.CQ(255), b.CQWith(verbs.CQInit{CQE: 255, UserHandle: vt.CQUser, Channel: events.Inode()})
+		qa, qb := a.QP(typ, ca, 63), b.QP(typ, cb, 63)
+		message := func(src vt.Buffer) ring.SendWQE { return vt.WR(2, verbs.OpSend, src.SGE(0, 64)) }
+		if typ == verbs.TypeUD {
+			for _, q := range []*vt.QP{qa, qb} {
+				q.Ready(nil, nil)
+				q.Start(nil)
+			}
+			ah := a.AH(b.Cont.GIDs[0])
+			message = func(src vt.Buffer) ring.SendWQE { return datagramTo(2, qb, ah, src.SGE(0, 64)) }
+		} else {
+			vt.Connect(qa, qb, nil)
+		}
+		src, dst := a.Shared(4096, vt.AllAccess), b.Shared(4096, vt.AllAccess)
+		for i := range 2000 {
+			cb.Notify(false)
+			qb.Recv(vt.RR(1, dst.SGE(0, 104)))
+			qa.Send(message(src))
+			events.Want(vt.CQUser, 0)
+			if _, ok := ca.PollFor(0); !ok {
+				t.Fatalf("type %d, message %d: the receiver was woken before the sender's completion was there", typ, i)
+			}
+			want(t, cb.Poll(), 1, verbs.WCSuccess)
+		}
+	}
+}
+
 // BenchmarkPostToCompletion is one small SEND at a time, rung through the control path.
 func BenchmarkStep(b *testing.B) {
 	p := connect(b, verbs.TypeRC, nil)

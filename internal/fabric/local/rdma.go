@@ -60,11 +60,12 @@ func write(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCS
 	if verbs.Opcode(s.WQE.Opcode) == verbs.OpRDMAWriteImm {
 		ok, bad := peer.TakeRecv()
 		if !ok {
-			return noRecvOrDrop(qp)
+			return noRecv, 0
 		}
 		if bad {
 			return badRecv(qp, peer)
 		}
+		heard(w, qp)
 		advance(qp, peer)
 		peer.CompleteRecv(&verbs.Received{Opcode: verbs.WCRecvRDMAImm, Flags: verbs.WCWithImm, Length: s.Length, Imm: s.WQE.Imm,
 			SrcQP: qp.Num, Solicited: solicited(qp)})

@@ -7,15 +7,6 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
-// noRecvOrDrop is a message that finds no receive: RC waits, UC loses it.
-func noRecvOrDrop(qp *verbs.QP) (outcome, verbs.WCStatus) {
-	if qp.Type == verbs.TypeUC {
-		qp.Advance(packets(qp))
-		return vanished, 0
-	}
-	return noRecv, 0
-}
-
 // recvError ends the receive that was taken with an error: the responder goes to error (IBTA 10.10.2.2). The caller holds the peer's Resp.
 func recvError(peer *verbs.QP, status verbs.WCStatus) {
 	peer.CompleteRecv(&verbs.Received{Status: status, Opcode: verbs.WCRecv})
@@ -47,10 +38,10 @@ func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCSt
 		return refused, localStatus(f)
 	}
 	if s.Stage == 0 {
-		if o, status := accept(qp, peer); o != carried {
+		if o, status := accept(w, qp, peer); o != carried {
 			return o, status
 		}
-		s.Stage, s.RNRBy = 1, 0
+		s.Stage = 1
 	} else if !peer.Resp.Taken {
 		return lost(qp) // the responder has been reset under the message
 	}
@@ -76,13 +67,14 @@ func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCSt
 }
 
 // accept takes a receive for the message and checks that it fits.
-func accept(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+func accept(w *engine.Worker, qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
 	s := &qp.Send
 	if ok, bad := peer.TakeRecv(); !ok {
-		return noRecvOrDrop(qp)
+		return noRecv, 0
 	} else if bad {
 		return badRecv(qp, peer)
 	}
+	heard(w, qp)
 	if uint64(s.Length) <= recvRoom(&peer.Resp.WQE) {
 		return carried, 0
 	}

@@ -53,7 +53,7 @@ type outcome uint8
 const (
 	carried  outcome = iota // a slice was carried, or the message is done: Complete was called
 	noPeer                  // the peer does not answer
-	noRecv                  // the peer has no receive posted
+	noRecv                  // the peer has no receive posted; Send.Peer is who
 	refused                 // the work request ends with the status
 	vanished                // UC: the message is lost on the way, which the sender does not notice
 )
@@ -73,7 +73,12 @@ func (b *burst) step() (used int, wait bool) {
 		if waitRecv(w, qp, qp.Send.Peer) {
 			return 0, true
 		}
-		fail(qp, verbs.WCRNRRetryExcErr)
+		if qp.Type == verbs.TypeRC {
+			fail(qp, verbs.WCRNRRetryExcErr)
+			break
+		}
+		qp.Advance(packets(qp))
+		qp.Complete(verbs.WCSuccess)
 	case refused:
 		fail(qp, status)
 	case vanished:
@@ -86,9 +91,12 @@ func (b *burst) dispatch() (outcome, verbs.WCStatus) {
 	w, qp := b.w, b.qp
 	s := &qp.Send
 	op := verbs.Opcode(s.WQE.Opcode)
-	if qp.Type == verbs.TypeUD || op == verbs.OpBindMW || op == verbs.OpLocalInv {
+	switch {
+	case op == verbs.OpBindMW || op == verbs.OpLocalInv:
 		b.let()
-		return alone(w, qp, op)
+		return alone(qp, op)
+	case qp.Type == verbs.TypeUD:
+		return b.datagram()
 	}
 	peer := b.held
 	if peer == nil {
@@ -121,28 +129,25 @@ func (b *burst) dispatch() (outcome, verbs.WCStatus) {
 // slice is the most that a big message moves before the queue pair's turn is looked at again.
 const slice = engine.Quantum / 2
 
-// alone carries a work request that has no connected responder.
-func alone(w *engine.Worker, qp *verbs.QP, op verbs.Opcode) (outcome, verbs.WCStatus) {
+// alone carries a work request that concerns nobody but this queue pair.
+func alone(qp *verbs.QP, op verbs.Opcode) (outcome, verbs.WCStatus) {
 	s := &qp.Send
-	switch op {
-	case verbs.OpBindMW:
+	if op == verbs.OpBindMW {
 		b := verbs.Bind{Window: verbs.RKey(s.WQE.MWRKey), NewKey: verbs.RKey(s.WQE.MWNewKey), Region: verbs.LKey(s.WQE.MWLKey),
 			Addr: s.WQE.RemoteAddr, Length: s.WQE.MWLength, Access: verbs.Access(s.WQE.MWAccess)}
 		if !qp.BindMW(&b) {
 			return refused, verbs.WCMWBindErr
 		}
 		return done(qp)
-	case verbs.OpLocalInv:
-		// Under Resp, so that what a peer has begun with the key is over when the completion says so.
-		qp.Resp.Lock()
-		ok := qp.Invalidate(verbs.RKey(s.WQE.Imm))
-		qp.Resp.Unlock()
-		if !ok {
-			return refused, verbs.WCLocQPOpErr
-		}
-		return done(qp)
 	}
-	return datagram(w, qp)
+	// Under Resp, so that what a peer has begun with the key is over when the completion says so.
+	qp.Resp.Lock()
+	ok := qp.Invalidate(verbs.RKey(s.WQE.Imm))
+	qp.Resp.Unlock()
+	if !ok {
+		return refused, verbs.WCLocQPOpErr
+	}
+	return done(qp)
 }
 
 // lost is a message that nobody answers: RC tries again, UC does not notice.

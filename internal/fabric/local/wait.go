@@ -14,6 +14,7 @@ const (
 	flushLast    = 100_000_000
 	goneDefault  = 500_000_000 // retry time where the program set none
 	ackTimeoutNS = 4096        // unit of the ACK timeout (IBTA 9.7.6.1.3)
+	patience     = 20_000_000  // the longest that UC and UD wait for a receive
 )
 
 // rnrTimer is IBTA table 45: the RNR NAK timer codes in units of 10 µs.
@@ -46,23 +47,40 @@ func waitPeer(w *engine.Worker, qp *verbs.QP) bool {
 	return true
 }
 
-// waitRecv is a peer with no receive posted: true to wait, false when the RNR retries are used up.
+// waitRecv is a peer with no receive posted: true to wait, false when the time for that is used up.
+//
+// RC has the retries that the program set. UC and UD need not wait at all, but nothing is gained by losing a message on one host because
+// its receiver is not on a core just now, so they have patience; it comes back as fast as it is used up. A peer that posts no receives thus
+// costs a sender no more than half of its time, whoever else it sends to.
 func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
 	s, a := &qp.Send, qp.Attr()
+	forever := qp.Type == verbs.TypeRC && a.RNRRetry == 7
 	if s.RNRBy == 0 {
 		qp.Stats.RNRWaits.Add(1)
-		s.RNRLong = a.RNRRetry == 7
-		s.RNRBy = w.Now() + rnrTimer[peer.Attr().MinRNRTimer&31]*10_000*int64(a.RNRRetry)
+		if qp.Type == verbs.TypeRC {
+			s.RNRBy = w.Now() + rnrTimer[peer.Attr().MinRNRTimer&31]*10_000*int64(a.RNRRetry)
+		} else {
+			s.RNRBy = w.Now() + min(w.Now()-s.Rested, patience)
+		}
 	}
-	if !s.RNRLong && w.Now() >= s.RNRBy {
+	if !forever && w.Now() >= s.RNRBy {
+		heard(w, qp)
 		return false
 	}
 	qp.WakeAt = w.Now() + pollEvery
 	if w.Crowded() {
 		qp.WakeAt = w.Now() + pollCrowd
 	}
-	if !s.RNRLong {
+	if !forever {
 		qp.WakeAt = min(qp.WakeAt, s.RNRBy)
 	}
 	return true
+}
+
+// heard ends the wait for a receive, if there was one.
+func heard(w *engine.Worker, qp *verbs.QP) {
+	if s := &qp.Send; s.RNRBy != 0 {
+		s.Rested = w.Now() - (s.RNRBy - w.Now())
+		s.RNRBy = 0
+	}
 }
