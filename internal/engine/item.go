@@ -60,7 +60,10 @@ func (it *Item) claim() bool {
 }
 
 // queue is a list of items in turn.
-type queue struct{ head, tail *Item }
+type queue struct {
+	head, tail *Item
+	n          int
+}
 
 func (q *queue) push(it *Item) {
 	it.next = nil
@@ -70,6 +73,7 @@ func (q *queue) push(it *Item) {
 		q.tail.next = it
 	}
 	q.tail = it
+	q.n++
 }
 
 func (q *queue) pop() *Item {
@@ -81,5 +85,6 @@ func (q *queue) pop() *Item {
 		q.tail = nil
 	}
 	it.next = nil
+	q.n--
 	return it
 }

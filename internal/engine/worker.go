@@ -36,22 +36,21 @@ type Worker struct {
 	ep         int
 	events     [64]unix.EpollEvent
 
-	seq    atomic.Uint64 // odd while objects may be held (Engine.Quiesce)
-	mu     sync.Mutex
-	inbox  []*Item
-	adopt_ []*Doorbell
-	kickFD int
-	mail   atomic.Bool // inbox or adopt_ is not empty
+	seq     atomic.Uint64 // odd while objects may be held (Engine.Quiesce)
+	mu      sync.Mutex
+	inbox   []*Item
+	adopted []*Doorbell
+	kickFD  int
+	mail    atomic.Bool  // inbox or adopted is not empty
+	load    atomic.Int32 // length of ready, as others may know it
 
 	// Counters for whoever wants to know how the engine fares.
-	Wakeups, Turns, Looks, Mutes atomic.Uint64
+	Wakeups, Turns, Looks, Mutes, Given atomic.Uint64
 }
 
 const (
 	kickSlot   = -1
 	checkEvery = 50_000 // ns of work between looks for new rings
-	pollRNR    = 50_000 // ns: the longest a waiting item sleeps is bounded by its own WakeAt
-	goIdle     = 20_000_000
 )
 
 func (w *Worker) open() (err error) {
@@ -93,7 +92,7 @@ func (w *Worker) post(it *Item) {
 // adopt makes the worker look at a doorbell by itself. Any goroutine.
 func (w *Worker) adopt(d *Doorbell) {
 	w.mu.Lock()
-	w.adopt_ = append(w.adopt_, d)
+	w.adopted = append(w.adopted, d)
 	w.mail.Store(true)
 	w.mu.Unlock()
 	w.kick()
@@ -129,6 +128,7 @@ func (w *Worker) loop() {
 			w.unmute()
 		}
 		w.wakeWaiting()
+		w.share()
 		w.runTurns()
 		w.seq.Add(1)
 		n = w.sleep()
@@ -249,8 +249,8 @@ func (w *Worker) takeMail() {
 		w.ready.push(it)
 	}
 	w.inbox = w.inbox[:0]
-	w.polled = append(w.polled, w.adopt_...)
-	w.adopt_ = nil
+	w.polled = append(w.polled, w.adopted...)
+	w.adopted = nil
 }
 
 // wakeWaiting queues the waiting items whose time has come. Those that somebody scheduled meanwhile are not waiting any more.
