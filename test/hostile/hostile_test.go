@@ -66,6 +66,7 @@ func attack(t *testing.T, mode string, options []string, attacks ...string) {
 	h := host.Start(t, mode)
 	n := seconds(t)
 	alone := startHealthy(t, h, min(n, 5), options...).rate(t)
+	fair := besideSpinners(t, h, min(n, 5), len(attacks), options...)
 	before := host.UsageOf(t, h.RouterPID())
 	pair := startHealthy(t, h, n, options...)
 	pair.server.WaitFor(t, "running")
@@ -89,12 +90,31 @@ func attack(t *testing.T, mode string, options []string, attacks ...string) {
 	h.RouterAlive(t)
 	again := startHealthy(t, h, 1, options...).rate(t)
 	h.Wait("nothing is left", 20*time.Second, h.Left)
-	t.Logf("healthy pair: alone %.0f MB/s, under attack %.0f MB/s (%.2f of it), afterwards %.0f MB/s", alone, rate, rate/alone, again)
+	t.Logf("healthy pair: alone %.0f MB/s, beside as many programs that only spin %.0f MB/s, under attack %.0f MB/s (%.2f of that), afterwards %.0f MB/s",
+		alone, fair, rate, rate/fair, again)
 	t.Logf("router: before %v, after %v", before, host.UsageOf(t, h.RouterPID()))
 	after := host.UsageOf(t, h.RouterPID())
 	if after.Files > before.Files+20 || after.Threads > before.Threads+30 {
 		t.Errorf("the router keeps what it had for the attacker: before %v, after %v", before, after)
 	}
+}
+
+// besideSpinners gives what the pair moves beside programs that use a core and nothing else: its fair share of the machine.
+func besideSpinners(t *testing.T, h *host.Host, n, spinners int, options ...string) float64 {
+	t.Helper()
+	pair := startHealthy(t, h, n, options...)
+	pair.server.WaitFor(t, "running")
+	var running []*host.Running
+	for range spinners {
+		running = append(running, h.Start(t, host.Options{}, "timeout", fmt.Sprint(n), "sh", "-c", "while :; do :; done"))
+	}
+	rate := pair.rate(t)
+	for _, r := range running {
+		if code := r.Wait(t); code != 124 { // timeout's own
+			t.Errorf("spinner: exit status %d\n%s", code, r.Output())
+		}
+	}
+	return rate
 }
 
 func TestScribble(t *testing.T) { attack(t, "auto", nil, "scribble") }
