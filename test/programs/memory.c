@@ -149,27 +149,21 @@ static int file_of(uint32_t seed)
 
 static void shared_anonymous(void) { with_mapping(MAP_SHARED | MAP_ANONYMOUS, -1, PROT_READ | PROT_WRITE, ALL_ACCESS, true); }
 
-static void shared_file(void)
+/* Maps a file, has the mapping written to, and looks at what the file has then: the bytes of a seed. */
+static void written_file(int flags, unsigned seed, const char *otherwise)
 {
 	int fd = file_of(3);
 	uint8_t *bytes = malloc(LENGTH);
 
-	with_mapping(MAP_SHARED, fd, PROT_READ | PROT_WRITE, ALL_ACCESS, true);
-	EXPECT(pread(fd, bytes, LENGTH, 0) == LENGTH && differs(bytes, LENGTH, 77) == LENGTH, "the file did not get what was written to its mapping");
+	with_mapping(flags, fd, PROT_READ | PROT_WRITE, ALL_ACCESS, true);
+	EXPECT(pread(fd, bytes, LENGTH, 0) == LENGTH && differs(bytes, LENGTH, seed) == LENGTH, "%s", otherwise);
 	free(bytes);
 	close(fd);
 }
 
-static void private_file(void)
-{
-	int fd = file_of(3);
-	uint8_t *bytes = malloc(LENGTH);
+static void shared_file(void) { written_file(MAP_SHARED, 77, "the file did not get what was written to its mapping"); }
 
-	with_mapping(MAP_PRIVATE, fd, PROT_READ | PROT_WRITE, ALL_ACCESS, true);
-	EXPECT(pread(fd, bytes, LENGTH, 0) == LENGTH && differs(bytes, LENGTH, 3) == LENGTH, "the file changed");
-	free(bytes);
-	close(fd);
-}
+static void private_file(void) { written_file(MAP_PRIVATE, 3, "the file changed"); }
 
 static void read_only_file(void)
 {

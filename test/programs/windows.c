@@ -21,9 +21,17 @@ static void write_through(struct side *a, struct side *b, uint32_t key, size_t o
 	EXPECT_WC(a->send_cq, 50, expected);
 }
 
+/* Binds a window of type 1 to a page. */
+static void bind_type_1(struct side *side, struct ibv_mw *mw, size_t offset, unsigned access)
+{
+	struct ibv_mw_bind bind = { .wr_id = 1, .send_flags = IBV_SEND_SIGNALED, .bind_info = over(side, offset, 4096, access) };
+
+	EXPECT(ibv_bind_mw(side->qp, mw, &bind) == 0, "ibv_bind_mw");
+	EXPECT_WC(side->send_cq, 1, IBV_WC_SUCCESS);
+}
+
 static void type_1(void)
 {
-	struct ibv_mw_bind bind = { .wr_id = 1, .send_flags = IBV_SEND_SIGNALED };
 	struct side a, b;
 	struct ibv_mw *mw;
 	uint32_t old;
@@ -32,18 +40,14 @@ static void type_1(void)
 	mw = ibv_alloc_mw(b.pd, IBV_MW_TYPE_1);
 	if (!EXPECT(mw, "ibv_alloc_mw: errno %d", errno))
 		return;
-	bind.bind_info = over(&b, 4096, 4096, IBV_ACCESS_REMOTE_WRITE);
-	EXPECT(ibv_bind_mw(b.qp, mw, &bind) == 0, "ibv_bind_mw");
-	EXPECT_WC(b.send_cq, 1, IBV_WC_SUCCESS);
+	bind_type_1(&b, mw, 4096, IBV_ACCESS_REMOTE_WRITE);
 	old = mw->rkey;
 	fill(a.memory, a.length, 3);
 	write_through(&a, &b, mw->rkey, 4096, IBV_WC_SUCCESS);
 	EXPECT(memcmp(a.memory + 4096, b.memory + 4096, 64) == 0, "data");
 	EXPECT(ibv_dereg_mr(b.mr) == EBUSY, "a registration with a window on it went");
 	/* Bound again, the old key is of no use. */
-	bind.bind_info = over(&b, 8192, 4096, IBV_ACCESS_REMOTE_WRITE);
-	EXPECT(ibv_bind_mw(b.qp, mw, &bind) == 0, "ibv_bind_mw");
-	EXPECT_WC(b.send_cq, 1, IBV_WC_SUCCESS);
+	bind_type_1(&b, mw, 8192, IBV_ACCESS_REMOTE_WRITE);
 	EXPECT(mw->rkey != old, "the same key again");
 	write_through(&a, &b, mw->rkey, 8192, IBV_WC_SUCCESS);
 	write_through(&a, &b, old, 8192, IBV_WC_REM_ACCESS_ERR);
@@ -56,15 +60,12 @@ static void bounds_and_rights(void)
 	struct { size_t offset; unsigned access; } cases[] = { { 4096 - 1, IBV_ACCESS_REMOTE_WRITE }, { 8192 - 63, IBV_ACCESS_REMOTE_WRITE }, { 4096, IBV_ACCESS_REMOTE_READ } };
 
 	for (int i = 0; i < 3; i++) {
-		struct ibv_mw_bind bind = { .wr_id = 1, .send_flags = IBV_SEND_SIGNALED };
 		struct side a, b;
 		struct ibv_mw *mw;
 
 		make_pair(&a, &b, &plain);
 		mw = ibv_alloc_mw(b.pd, IBV_MW_TYPE_1);
-		bind.bind_info = over(&b, 4096, 4096, cases[i].access);
-		EXPECT(ibv_bind_mw(b.qp, mw, &bind) == 0, "ibv_bind_mw");
-		EXPECT_WC(b.send_cq, 1, IBV_WC_SUCCESS);
+		bind_type_1(&b, mw, 4096, cases[i].access);
 		write_through(&a, &b, mw->rkey, cases[i].offset, IBV_WC_REM_ACCESS_ERR);
 		ibv_dealloc_mw(mw);
 		destroy_pair(&a, &b);
