@@ -9,10 +9,13 @@ const shareFrom = 16
 
 // share tells the others how many items wait for a turn here, and gives some away if another has far fewer.
 func (w *Worker) share() {
+	if !w.urgent {
+		return // fast and low are alone of their kind
+	}
 	if n := int32(w.ready.n); w.load.Load() != n {
 		w.load.Store(n)
 	}
-	if !w.urgent || w.ready.n < shareFrom {
+	if w.ready.n < shareFrom {
 		return
 	}
 	least := w
@@ -30,12 +33,10 @@ func (w *Worker) share() {
 func (w *Worker) give(o *Worker, n int) {
 	o.load.Add(int32(n))
 	w.load.Add(-int32(n))
-	o.mu.Lock()
-	for range n {
-		o.inbox = append(o.inbox, w.ready.pop())
-	}
-	o.mail.Store(true)
-	o.mu.Unlock()
-	o.kick()
+	o.leave(func() {
+		for range n {
+			o.inbox = append(o.inbox, w.ready.pop())
+		}
+	})
 	w.Given.Add(uint64(n))
 }

@@ -80,22 +80,23 @@ func (w *Worker) kick() {
 	_, _ = unix.Write(w.kickFD, one[:])
 }
 
-// post gives the worker an item that the caller has claimed. Any goroutine.
-func (w *Worker) post(it *Item) {
+// leave puts something into the worker's mailbox: put runs under its lock. Any goroutine.
+func (w *Worker) leave(put func()) {
 	w.mu.Lock()
-	w.inbox = append(w.inbox, it)
+	put()
 	w.mail.Store(true)
 	w.mu.Unlock()
 	w.kick()
 }
 
+// post gives the worker an item that the caller has claimed. Any goroutine.
+func (w *Worker) post(it *Item) {
+	w.leave(func() { w.inbox = append(w.inbox, it) })
+}
+
 // adopt makes the worker look at a doorbell by itself. Any goroutine.
 func (w *Worker) adopt(d *Doorbell) {
-	w.mu.Lock()
-	w.adopted = append(w.adopted, d)
-	w.mail.Store(true)
-	w.mu.Unlock()
-	w.kick()
+	w.leave(func() { w.adopted = append(w.adopted, d) })
 }
 
 // Now is the worker's monotonic time in nanoseconds, read at the last wake-up or turn.

@@ -28,13 +28,18 @@ func ud(t *testing.T) (*pair, vt.Buffer, vt.Buffer) {
 	p := &pair{a: nic.Program(t), b: nic.Program(t)}
 	p.ca, p.cb = p.a.CQ(255), p.b.CQ(255)
 	p.qa, p.qb = p.a.QP(verbs.TypeUD, p.ca, 63), p.b.QP(verbs.TypeUD, p.cb, 63)
-	for _, q := range []*vt.QP{p.qa, p.qb} {
-		q.Ready(nil, nil)
-		q.Start(nil)
-	}
+	unconnected(p.qa, p.qb)
 	src, dst := p.a.Shared(8192, vt.AllAccess), p.b.Shared(8192, vt.AllAccess)
 	fill(src.B, 9)
 	return p, src, dst
+}
+
+// unconnected makes UD queue pairs ready.
+func unconnected(qs ...*vt.QP) {
+	for _, q := range qs {
+		q.Ready(nil, nil)
+		q.Start(nil)
+	}
 }
 
 // TestDatagram: data behind a global route header that tells both addresses.

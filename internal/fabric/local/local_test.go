@@ -113,10 +113,7 @@ func TestSentBeforeHeard(t *testing.T) {
 		qa, qb := a.QP(typ, ca, 63), b.QP(typ, cb, 63)
 		message := func(src vt.Buffer) ring.SendWQE { return vt.WR(2, verbs.OpSend, src.SGE(0, 64)) }
 		if typ == verbs.TypeUD {
-			for _, q := range []*vt.QP{qa, qb} {
-				q.Ready(nil, nil)
-				q.Start(nil)
-			}
+			unconnected(qa, qb)
 			ah := a.AH(b.Cont.GIDs[0])
 			message = func(src vt.Buffer) ring.SendWQE { return datagramTo(2, qb, ah, src.SGE(0, 64)) }
 		} else {

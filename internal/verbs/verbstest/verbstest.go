@@ -12,7 +12,6 @@ import (
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/ring"
-	"github.com/freeflow-rdma/freeflow/internal/shm"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
@@ -85,32 +84,14 @@ type Buffer struct {
 // Shared registers n bytes of memory that the router has mapped.
 func (p *Program) Shared(n int, access verbs.Access) Buffer {
 	p.T.Helper()
-	off, err := p.MemAlloc(uint64(n))
-	if err != nil {
-		p.T.Fatal(err)
-	}
-	b, err := shm.Map(p.MemoryFile(), off, shm.PageUp(uint64(n)))
-	if err != nil {
-		p.T.Fatal(err)
-	}
-	p.T.Cleanup(func() { shm.Unmap(b) })
-	return p.register(b[:n], access, []verbs.Extent{{VA: address(b), Length: uint64(len(b)), Offset: off}})
+	b, ext := p.MapShared(n)
+	return p.Register(b[:n], access, 0, ext)
 }
 
 // Private registers n bytes of memory that the router reaches through the process.
 func (p *Program) Private(n int, access verbs.Access) Buffer {
 	p.T.Helper()
-	return p.register(make([]byte, n), access, nil)
-}
-
-func (p *Program) register(b []byte, access verbs.Access, ext []verbs.Extent) Buffer {
-	p.T.Helper()
-	a := address(b)
-	info, err := p.RegMR(p.Proc, verbs.MRInit{PD: p.PD, Start: a, IOVA: a, Length: uint64(len(b)), Access: access, Extents: ext})
-	if err != nil {
-		p.T.Fatalf("RegMR: %v", err)
-	}
-	return Buffer{B: b, Addr: a, MRInfo: info}
+	return p.Register(make([]byte, n), access, 0)
 }
 
 // SGE names n bytes of the buffer from off on.
