@@ -19,9 +19,14 @@ var pageSize = shm.PageSize
 // NewProcess binds a process' mem file; see package mem.
 func NewProcess(file *os.File, pid int) *Process { return mem.NewProcess(file, pid) }
 
-// Carrier moves the messages of queue pairs. Run is engine.Runner's, for one queue pair.
+// Carrier moves the messages of queue pairs.
 type Carrier interface {
+	// Run is engine.Runner's, for one queue pair.
 	Run(w *engine.Worker, qp *QP, budget int) engine.Verdict
+	// Open is called once for each new queue pair, before anybody else sees it: the carrier may leave its own state in Ext.
+	Open(qp *QP)
+	// Reset says that a queue pair is in RESET and no worker is at it: what the carrier knows of it is void.
+	Reset(qp *QP)
 }
 
 // Device is the virtual NIC of a host: the tables of everything that has a number there.

@@ -47,6 +47,7 @@ type QP struct {
 	SQ   SendQueue
 	Send Sending
 	Resp Responder
+	Ext  any // the carrier's own state, as Carrier.Open left it
 
 	// What passed, for QueryQP, get qps and metering. Written by the side that the name says.
 	Stats Stats
@@ -169,6 +170,7 @@ func (qp *QP) number() error {
 	qp.handle, qp.Num = Handle(handle), QPN(num)
 	qp.attr.Store(&QPAttr{PathMTU: ActiveMTU, PortNum: 1})
 	qp.Init(qp, c.bell)
+	c.dev.carrier.Open(qp)
 	qp.pd.refs.Add(1)
 	qp.sendCQ.refs.Add(1)
 	qp.recvCQ.refs.Add(1)

@@ -194,6 +194,7 @@ func (qp *QP) reset() error {
 		qp.Resp.ring.StoreDoneRelease(0)
 		qp.Resp.ring.StoreProducerRelease(0)
 	}
+	qp.dev.carrier.Reset(qp)
 	return nil
 }
 
