@@ -55,6 +55,7 @@ type Engine struct {
 	allowed  unix.CPUSet
 	mu       sync.Mutex // of slots
 	slots    atomic.Pointer[[]*Doorbell]
+	sources  atomic.Pointer[[]Source]
 	free     []int
 	closed   atomic.Bool
 	warnFast sync.Once
@@ -94,6 +95,7 @@ func New(log *slog.Logger) (*Engine, error) {
 	e := &Engine{log: log}
 	slots := []*Doorbell{}
 	e.slots.Store(&slots)
+	e.sources.Store(&[]Source{})
 	cpus, err := e.allowedCPUs()
 	if err != nil {
 		return nil, err

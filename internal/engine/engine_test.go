@@ -195,6 +195,41 @@ func TestWait(t *testing.T) {
 	eventually(t, "waits cut short", s.done.Load)
 }
 
+// timerItem has a timer that is put off by each run, as one for an acknowledgement is.
+type timerItem struct {
+	Item
+	fired atomic.Int64
+	runs  atomic.Int64
+	most  atomic.Int64 // sleepers seen
+}
+
+func (s *timerItem) Run(w *Worker, _ int) Verdict {
+	s.runs.Add(1)
+	s.most.Store(max(s.most.Load(), int64(len(w.waiting))))
+	if s.WakeAt != 0 && w.Now() >= s.WakeAt {
+		s.fired.Add(1)
+		s.WakeAt = 0
+		return Idle
+	}
+	s.WakeAt = w.Now() + 20_000_000
+	return Wait
+}
+
+// TestPutOffTimer: an item that is scheduled all the time and says Wait each time has one sleeper a worker, and is run when its time comes.
+func TestPutOffTimer(t *testing.T) {
+	e, p, _ := start(t, Auto, 0)
+	s := &timerItem{}
+	s.Init(s, p.d)
+	for range 2000 {
+		e.Schedule(&s.Item)
+		time.Sleep(5 * time.Microsecond)
+	}
+	eventually(t, "the timer", func() bool { return s.fired.Load() > 0 })
+	if n := s.most.Load(); n > 2 {
+		t.Errorf("%d sleepers of one item after %d runs", n, s.runs.Load())
+	}
+}
+
 // TestRemove takes a doorbell away while it rings, and leaks nothing.
 func TestRemove(t *testing.T) {
 	e, _, _ := start(t, Auto, 0)
@@ -245,13 +280,13 @@ func TestSleepers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 1000 {
 		at := rng.Int64N(500)
-		h.push(sleeper{&Item{WakeAt: at}, at})
+		h.push(sleeper{it: &Item{WakeAt: at}, at: at})
 		if rng.IntN(3) == 0 {
 			h.pop()
 		}
 	}
 	for last := int64(-1); len(h) > 0; {
-		at := h.pop().WakeAt
+		at := h.pop().at
 		if at < last {
 			t.Fatalf("%d came after %d", at, last)
 		}

@@ -32,7 +32,8 @@ type Item struct {
 	state  atomic.Int32
 	runner Runner
 	bell   *Doorbell
-	next   *Item // in a worker's queue
+	next   *Item         // in a worker's queue
+	alarm  atomic.Uint64 // Worker.alarm
 
 	// WakeAt is set by Run before it says Wait: the time (Worker.Now) to run again.
 	WakeAt int64

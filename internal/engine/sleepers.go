@@ -1,10 +1,48 @@
 package engine
 
-// sleeper is an item that said Wait, and until when. It may have been scheduled and run since, here or elsewhere: its time is then a false alarm.
+// sleeper is an item that said Wait, and until when. It may have been scheduled and run since, here or elsewhere.
 type sleeper struct {
-	it *Item
-	at int64
+	it   *Item
+	at   int64
+	near bool // its time was less than nearBy away
 }
+
+// nearBy tells those who look again in a moment from those who wait for a timer that is not expected to fire.
+const nearBy = 1_000_000 // ns
+
+// alarm says when and on which worker an item's next sleeper fires, so that an item which says Wait again and again for a distant
+// time, as one does that waits for acknowledgements, has one sleeper and not one for each turn. Zero: none.
+func (w *Worker) alarm(at int64) uint64 { return uint64(at)>>10<<8 | uint64(w.index+1) }
+
+// sleepUntil makes sure that the item is looked at by a time. It is called before the item is waiting, and may turn out to be for nothing.
+func (w *Worker) sleepUntil(it *Item, at int64) {
+	want := w.alarm(at)
+	if has := it.alarm.Load(); has&0xff == want&0xff && has>>8 <= want>>8 {
+		return // an earlier one on this worker: then the item says again until when
+	}
+	it.alarm.Store(want)
+	near := at-w.now < nearBy
+	if near {
+		w.near++
+	}
+	w.waiting.push(sleeper{it, at, near})
+}
+
+// wakeWaiting queues the waiting items whose time has come.
+func (w *Worker) wakeWaiting() {
+	for len(w.waiting) > 0 && w.waiting[0].at <= w.now {
+		s := w.waiting.pop()
+		if s.near {
+			w.near--
+		}
+		if s.it.alarm.CompareAndSwap(w.alarm(s.at), 0) && s.it.state.Load() == itemWaiting {
+			w.Schedule(s.it)
+		}
+	}
+}
+
+// Crowded reports that so many items wait for a moment that they should do so less eagerly.
+func (w *Worker) Crowded() bool { return w.near > 16 }
 
 // sleepers is a heap: the first is who wakes up next.
 type sleepers []sleeper
@@ -22,9 +60,9 @@ func (h *sleepers) push(s sleeper) {
 	}
 }
 
-func (h *sleepers) pop() *Item {
+func (h *sleepers) pop() sleeper {
 	q := *h
-	first := q[0].it
+	first := q[0]
 	last := len(q) - 1
 	q[0] = q[last]
 	q[last] = sleeper{}

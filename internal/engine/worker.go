@@ -24,6 +24,7 @@ type Worker struct {
 
 	ready      queue       // items in turn
 	waiting    sleepers    // items that said Wait
+	near       int         // of them for a moment only
 	muted      []muted     // doorbells that are not watched for a while
 	polled     []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
 	now        int64
@@ -44,12 +45,16 @@ type Worker struct {
 	mail    atomic.Bool  // inbox or adopted is not empty
 	load    atomic.Int32 // length of ready, as others may know it
 
+	egress atomic.Pointer[egress]
+
 	// Counters for whoever wants to know how the engine fares.
-	Wakeups, Turns, Looks, Mutes, Given atomic.Uint64
+	Wakeups, Turns, Looks, Mutes, Given, Arrivals atomic.Uint64
 }
 
+// Slots of epoll events: doorbells have theirs from 0 up, sources theirs from sourceSlot down.
 const (
 	kickSlot   = -1
+	sourceSlot = -2
 	checkEvery = 50_000 // ns of work between looks for new rings
 )
 
@@ -131,6 +136,7 @@ func (w *Worker) loop() {
 		w.wakeWaiting()
 		w.share()
 		w.runTurns()
+		w.flush()
 		w.seq.Add(1)
 		n = w.sleep()
 	}
@@ -146,6 +152,10 @@ func (w *Worker) takeRings(n int) {
 	quick := n == 1 && w.now-w.sleptAt < quickWake
 	for i := range n {
 		slot := int(w.events[i].Fd)
+		if slot <= sourceSlot {
+			w.takeSource(slot)
+			continue
+		}
 		if slot < 0 || slot >= len(slots) || slots[slot] == nil {
 			continue
 		}
@@ -254,20 +264,12 @@ func (w *Worker) takeMail() {
 	w.adopted = nil
 }
 
-// wakeWaiting queues the waiting items whose time has come. Those that somebody scheduled meanwhile are not waiting any more.
-func (w *Worker) wakeWaiting() {
-	for len(w.waiting) > 0 && w.waiting[0].at <= w.now {
-		if it := w.waiting.pop(); it.state.Load() == itemWaiting {
-			w.Schedule(it)
-		}
-	}
-}
-
 // runTurns lets items take turns until there are none, or it is time to look for new rings.
 func (w *Worker) runTurns() {
 	until := w.now + checkEvery
 	for it := w.ready.pop(); it != nil; it = w.ready.pop() {
 		w.turn(it)
+		w.press()
 		if w.ready.head == nil {
 			return
 		}
@@ -285,9 +287,8 @@ func (w *Worker) turn(it *Item) {
 		it.state.Store(itemQueued)
 		w.ready.push(it)
 	case Wait:
-		at := it.WakeAt // another worker may have it as soon as it is waiting
+		w.sleepUntil(it, it.WakeAt) // first: another worker may have it as soon as it is waiting
 		if it.state.CompareAndSwap(itemRunning, itemWaiting) {
-			w.waiting.push(sleeper{it, at})
 			return
 		}
 		it.state.Store(itemQueued)
@@ -342,6 +343,3 @@ func (w *Worker) sleep() int {
 	w.idle = errno == syscall.EINTR && t < 0
 	return n
 }
-
-// Crowded reports that so many items wait that they should do so less eagerly.
-func (w *Worker) Crowded() bool { return len(w.waiting) > 16 }
