@@ -39,6 +39,8 @@ type deviceFiles interface {
 	MemoryFile() *os.File
 	DoorbellFile() *os.File
 	Wakers() []*os.File
+	// MTU is the port's path MTU code.
+	MTU() uint8
 
 	MemAlloc(length uint64) (offset uint64, err error)
 	MemFree(offset, length uint64) error

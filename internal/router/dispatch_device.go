@@ -83,7 +83,7 @@ func queryPort(c *call, q *uapi.QueryPort) (result, error) {
 		PKeyTblLen:   1,
 		State:        uapi.PortStateActive,
 		MaxMTU:       uapi.PortMTU4096,
-		ActiveMTU:    verbs.ActiveMTU,
+		ActiveMTU:    c.ctx.MTU(),
 		MaxVLNum:     1,
 		ActiveWidth:  uapi.PortWidth4X,
 		ActiveSpeed:  uapi.PortSpeedEDR,

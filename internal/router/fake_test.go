@@ -91,6 +91,7 @@ func (c *fakeContext) Token() [16]byte        { return [16]byte{15: byte(c.id), 
 func (c *fakeContext) RingsFile() *os.File    { return c.rings }
 func (c *fakeContext) MemoryFile() *os.File   { return c.memory }
 func (c *fakeContext) DoorbellFile() *os.File { return c.doorbell }
+func (c *fakeContext) MTU() uint8             { return verbs.MaxMTU }
 func (c *fakeContext) Wakers() []*os.File     { return []*os.File{c.waker} }
 
 func (c *fakeContext) MemAlloc(length uint64) (uint64, error) {

@@ -52,6 +52,9 @@ func (c *Context) Device() *Device { return c.dev }
 // Container is whose context it is.
 func (c *Context) Container() *Container { return c.cont }
 
+// MTU is the port's path MTU code (IBV_MTU_*).
+func (c *Context) MTU() uint8 { return c.dev.MTU() }
+
 // RingsFile, MemoryFile, DoorbellFile and Wakers are docs/abi.md's descriptors. They belong to the context.
 func (c *Context) RingsFile() *os.File { return c.rings.File() }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -41,6 +42,8 @@ type Device struct {
 	ctxs     *table[Context]
 	late     lateMail
 	networks atomic.Pointer[map[string]*network] // replaced, never changed
+	topology atomic.Uint64                       // counts the replacements
+	mtu      atomic.Uint32                       // SetMTU's
 	mu       sync.Mutex                          // of networks and containers
 	conts    map[string]*Container
 }
@@ -54,6 +57,7 @@ func NewDevice(log *slog.Logger, eng *engine.Engine, carrier Carrier) *Device {
 		qps: newTable[QP](firstQPN, 1<<24), keys: newTable[region](1, 1<<24), windows: newTable[window](1, 1<<24),
 		tags: make([]atomic.Uint32, 1<<22), ctxs: newTable[Context](1, 1<<20)}
 	d.networks.Store(&map[string]*network{})
+	d.mtu.Store(MaxMTU)
 	// Windows are found under their key's index, so this table never reserves; its chunks appear as keys do.
 	d.windows.shadow()
 	return d
@@ -78,13 +82,27 @@ func (d *Device) Quiesce() { d.eng.Quiesce() }
 // WorkerOfCPU is engine.Engine.WorkerOfCPU.
 func (d *Device) WorkerOfCPU() []uint8 { return d.eng.WorkerOfCPU() }
 
+// SetMTU says what path MTU the port has (a code, 1 to 5: 256 to 4096 bytes). Queue pairs that are there keep theirs.
+func (d *Device) SetMTU(code uint8) { d.mtu.Store(uint32(code)) }
+
+// MTU is the port's path MTU code.
+func (d *Device) MTU() uint8 { return uint8(d.mtu.Load()) }
+
+// MTUBytes is the path MTU of a code, in bytes.
+func MTUBytes(code uint8) uint32 { return 128 << code }
+
+// Topology changes whenever Lookup may answer something else than before. Any goroutine.
+func (d *Device) Topology() uint64 { return d.topology.Load() }
+
 // QP finds a queue pair by number; nil if there is none. Any goroutine.
 func (d *Device) QP(n QPN) *QP { return d.qps.get(uint32(n)) }
 
 // Container is one container on this host. Its GIDs and names do not change while it is registered.
 type Container struct {
 	ID, Name, Network string
+	VNI               uint32 // the network's number on the wire; 0: the network is this host's alone
 	GIDs              []GID
+	HostGID           int    // index of the host's own address among the GIDs, from which peers are reached that are no routers; 0: there is none
 	GUID              uint64 // as sysfs and QueryDevice tell it
 	Mode              engine.Mode
 
@@ -102,6 +120,14 @@ func (c *Container) HasGID(g GID) bool {
 		}
 	}
 	return false
+}
+
+// own are the GIDs that are the container's alone.
+func (c *Container) own() []GID {
+	if c.HostGID == 0 {
+		return c.GIDs
+	}
+	return slices.Delete(slices.Clone(c.GIDs), c.HostGID, c.HostGID+1)
 }
 
 // network is the containers of one virtual network by GID, and its multicast groups. Replaced, never changed.
@@ -138,6 +164,7 @@ func (d *Device) changeNetwork(name string, f func(*network) error) error {
 		delete(all, name)
 	}
 	d.networks.Store(&all)
+	d.topology.Add(1)
 	return nil
 }
 
@@ -149,7 +176,7 @@ func (d *Device) AddContainer(c *Container) error {
 		return fmt.Errorf("container %s is registered already", c.ID)
 	}
 	err := d.changeNetwork(c.Network, func(n *network) error {
-		for _, g := range c.GIDs {
+		for _, g := range c.own() {
 			if o := n.byGID[g]; o != nil {
 				return fmt.Errorf("address %v is container %s's", g.Addr(), o.Name)
 			}
@@ -173,7 +200,7 @@ func (d *Device) RemoveContainer(c *Container) {
 	c.gone.Store(true)
 	delete(d.conts, c.ID)
 	_ = d.changeNetwork(c.Network, func(n *network) error {
-		for _, g := range c.GIDs {
+		for _, g := range c.own() {
 			delete(n.byGID, g)
 		}
 		return nil

@@ -22,7 +22,7 @@ const (
 	NumCompVectors  = 1
 	LocalCAAckDelay = 15
 	PageSizeCap     = 0xfffff000
-	ActiveMTU       = 5 // 4096: nothing is cut into packets on one host
+	MaxMTU          = 5 // 4096
 )
 
 // The device capability flags that hold (IBV_DEVICE_*).

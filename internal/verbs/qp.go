@@ -168,7 +168,7 @@ func (qp *QP) number() error {
 		return err
 	}
 	qp.handle, qp.Num = Handle(handle), QPN(num)
-	qp.attr.Store(&QPAttr{PathMTU: ActiveMTU, PortNum: 1})
+	qp.attr.Store(&QPAttr{PathMTU: c.dev.MTU(), PortNum: 1})
 	qp.Init(qp, c.bell)
 	c.dev.carrier.Open(qp)
 	qp.pd.refs.Add(1)

@@ -81,7 +81,7 @@ func (c *Context) ModifyQP(h Handle, mask AttrMask, a *QPAttr) error {
 	case to == StateReset:
 		return qp.reset()
 	case to == StateInit && from == StateReset:
-		next = QPAttr{PathMTU: ActiveMTU}
+		next = QPAttr{PathMTU: c.dev.MTU()}
 		next.set(mask, a)
 	case to == StateSQD && from == StateRTS:
 		qp.drained.Store(false)
@@ -121,7 +121,7 @@ func (qp *QP) arrived(from, to State) {
 func (c *Context) checkAttr(mask AttrMask, a *QPAttr) error {
 	bad := mask&MaskPort != 0 && a.PortNum != 1 ||
 		mask&MaskPKeyIndex != 0 && a.PKeyIndex != 0 ||
-		mask&MaskPathMTU != 0 && (a.PathMTU < 1 || a.PathMTU > ActiveMTU) ||
+		mask&MaskPathMTU != 0 && (a.PathMTU < 1 || a.PathMTU > c.dev.MTU()) ||
 		mask&MaskMaxRdAtomic != 0 && a.MaxRdAtomic > MaxRdAtomic ||
 		mask&MaskMaxDestRdAtomic != 0 && a.MaxDestRdAtomic > MaxRdAtomic ||
 		mask&MaskTimeout != 0 && a.AckTimeout > 31 ||
@@ -176,7 +176,7 @@ func (qp *QP) reset() error {
 	qp.state.Store(uint32(StateReset))
 	qp.dev.Quiesce()
 	qp.ctx.unbindQP(qp)
-	qp.attr.Store(&QPAttr{PathMTU: ActiveMTU, PortNum: 1})
+	qp.attr.Store(&QPAttr{PathMTU: qp.dev.MTU(), PortNum: 1})
 	qp.peerGone.Store(false)
 	qp.Send = Sending{}
 	qp.SQ.cons, qp.SQ.prod, qp.SQ.shown = 0, 0, 0

@@ -27,6 +27,7 @@ type region struct {
 	iova   uint64 // first address by which peers and SGEs name it
 	length uint64
 	remote bool // usable as RKey
+	barred bool // RevokeMR: no window can be bound either
 	owner  *MR  // of a memory region; nil for a window
 	window *window
 	qp     *QP // windows of type 2: the queue pair it is bound to
@@ -153,6 +154,34 @@ func (c *Context) DeregMR(h Handle) error {
 		return syscall.EBUSY
 	}
 	c.dropMR(mr)
+	return nil
+}
+
+// RevokeMR takes the remote rights of the registration that has a key away, and those of the windows on it: peers' requests fail from now on.
+// The program goes on using it locally. ENOENT if there is no such key.
+func (d *Device) RevokeMR(key RKey) error {
+	r := d.keys.get(uint32(key) >> 8)
+	if r == nil || r.key != uint32(key) || r.owner == nil {
+		return syscall.ENOENT
+	}
+	c, mr := r.pd.ctx, r.owner
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.keys.get(mr.index) != mr.reg { // it went while we looked
+		return syscall.ENOENT
+	}
+	revoked := *mr.reg
+	revoked.remote, revoked.barred = false, true
+	mr.reg = &revoked
+	d.keys.put(mr.index, mr.reg)
+	c.mws.each(func(_ uint32, w *window) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.mr == mr {
+			w.unbind()
+		}
+	})
+	d.Quiesce()
 	return nil
 }
 

@@ -122,7 +122,7 @@ func (qp *QP) BindMW(b *Bind) bool {
 		return true
 	}
 	r := qp.dev.keys.get(uint32(b.Region) >> 8)
-	if r == nil || r.key != uint32(b.Region) || r.owner == nil || r.pd != qp.pd || r.access&AccessMWBind == 0 || !r.covers(b.Addr, b.Length) {
+	if r == nil || r.key != uint32(b.Region) || r.owner == nil || r.barred || r.pd != qp.pd || r.access&AccessMWBind == 0 || !r.covers(b.Addr, b.Length) {
 		return false
 	}
 	if b.Access&(AccessRemoteWrite|AccessRemoteAtomic) != 0 && r.access&AccessLocalWrite == 0 {

@@ -224,3 +224,32 @@ func TestPDMismatch(t *testing.T) {
 		t.Errorf("domain with a region ended: %v", err)
 	}
 }
+
+// TestRevoke: a revoked registration is out of peers' reach at once, by its key and by every window, and cannot be given to one again; its
+// program uses it on.
+func TestRevoke(t *testing.T) {
+	p, mw := window(t, 2)
+	w, key := bind(1, mw.RKey, &p.dst, 0, 100, windowAccess)
+	p.qb.Send(w)
+	want(t, p.cb.Poll(), 1, verbs.WCSuccess)
+	dev := p.b.Device()
+	if err := dev.RevokeMR(p.dst.RKey + 1); !errors.Is(err, syscall.ENOENT) {
+		t.Fatalf("revoked a key that is none: %v", err)
+	}
+	if err := dev.RevokeMR(p.dst.RKey); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []verbs.RKey{p.dst.RKey, key} {
+		if st := p.via(key, p.dst.Addr); st != verbs.WCRemAccessErr {
+			t.Errorf("write by key %#x: %v", key, st)
+		}
+		p.again()
+	}
+	p.qb.Recv(vt.RR(7, p.dst.SGE(0, 8)))
+	p.qa.Send(vt.WR(8, verbs.OpSend, p.src.SGE(0, 8)))
+	want(t, p.ca.Poll(), 8, verbs.WCSuccess)
+	want(t, p.cb.Poll(), 7, verbs.WCSuccess)
+	w, _ = bind(9, key, &p.dst, 0, 100, windowAccess)
+	p.qb.Send(w)
+	want(t, p.cb.Poll(), 9, verbs.WCMWBindErr)
+}
