@@ -34,6 +34,7 @@ func EUI64(mac net.HardwareAddr) [8]byte {
 const (
 	bridgePrefix = "fb"
 	vethPrefix   = "fv"
+	vxlanPrefix  = "fx"
 )
 
 // BridgeName is the name of a network's bridge.
@@ -44,6 +45,11 @@ func BridgeName(runDir, network string) string {
 // VethName is the name of the router's end of a container's veth pair.
 func VethName(runDir, network string, ip netip.Addr) string {
 	return vethPrefix + hash(runDir)[:4] + hash("veth", network, ip.String())[:9]
+}
+
+// VXLANName is the name of the tunnel device that joins a network's bridge with those of other hosts.
+func VXLANName(runDir, network string) string {
+	return vxlanPrefix + hash(runDir)[:4] + hash("vxlan", network)[:9]
 }
 
 func hash(parts ...string) string {

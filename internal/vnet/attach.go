@@ -46,7 +46,7 @@ func (h *Host) attach(ns *Namespace, inside *netlink.Handle, port Port, further 
 	}
 	name := VethName(h.runDir, port.Network, port.IP)
 	if h.isAttached(inside, name, MAC(port.IP)) {
-		return h.join(name, bridge, port)
+		return errors.Join(h.join(name, bridge, port), h.routeOut(inside, port))
 	}
 	if err := h.addVeth(ns, name, bridge, port); err != nil {
 		return err
@@ -59,7 +59,10 @@ func (h *Host) attach(ns *Namespace, inside *netlink.Handle, port Port, further 
 	if err := h.join(name, bridge, port); err != nil {
 		return err
 	}
-	return configure(inside, port, further)
+	if err := configure(inside, port, further); err != nil {
+		return err
+	}
+	return h.routeOut(inside, port)
 }
 
 // isAttached says whether the namespace behind inside has the far end of our veth name.

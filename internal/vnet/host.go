@@ -17,11 +17,14 @@ const DefaultMTU = 1500
 type Host struct {
 	runDir string
 	nl     *netlink.Handle
+	ns     *Namespace // the router's own
 
 	// mu serialises changes of links. The kernel does so anyway (one lock for all of them), and
 	// hundreds of requests at once would only make each other time out or retry.
 	mu      sync.Mutex
 	bridges map[string]*netlink.Bridge // by network
+
+	external map[string]*external // by network; those with a way out only
 }
 
 // NewHost opens the router's own namespace for changes.
@@ -30,7 +33,12 @@ func NewHost(runDir string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	return &Host{runDir: runDir, nl: nl, bridges: make(map[string]*netlink.Bridge)}, nil
+	ns, err := NamespaceOfThread()
+	if err != nil {
+		nl.Close()
+		return nil, err
+	}
+	return &Host{runDir: runDir, nl: nl, ns: ns, bridges: make(map[string]*netlink.Bridge)}, nil
 }
 
 // maxAlias is what the kernel keeps of an alias (IFALIASZ, less the final zero).
@@ -104,7 +112,8 @@ func (h *Host) removeNetwork(network string) error {
 		return nil
 	}
 	delete(h.bridges, network)
-	if err := h.delete(bridge); err != nil {
+	delete(h.external, network)
+	if err := errors.Join(h.removeTunnel(network), h.delete(bridge)); err != nil {
 		return fmt.Errorf("remove bridge of network %s: %w", network, err)
 	}
 	return nil
@@ -129,11 +138,11 @@ func (h *Host) Close() error {
 		errs = append(errs, h.removeNetwork(network))
 	}
 	h.nl.Close()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, h.ns.Close())...)
 }
 
 // Left is what an earlier router of this run directory left: the containers that are still alive, and
-// bridges of networks that this one does not have, which are removed.
+// bridges and tunnels of networks that this one does not have, which are removed.
 func (h *Host) Left() ([]Port, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,8 +151,8 @@ func (h *Host) Left() ([]Port, error) {
 		return nil, fmt.Errorf("look for what an earlier router left: %w", err)
 	}
 	known := make(map[string]bool)
-	for _, bridge := range h.bridges {
-		known[bridge.Name] = true
+	for network, bridge := range h.bridges {
+		known[bridge.Name], known[VXLANName(h.runDir, network)] = true, true
 	}
 	var ports []Port
 	for _, link := range links {
@@ -153,9 +162,9 @@ func (h *Host) Left() ([]Port, error) {
 			if port, ok := parsePort(link.Attrs().Alias); ok {
 				ports = append(ports, port)
 			}
-		case strings.HasPrefix(name, bridgePrefix+h.tag()) && !known[name]:
+		case (strings.HasPrefix(name, bridgePrefix+h.tag()) || strings.HasPrefix(name, vxlanPrefix+h.tag())) && !known[name]:
 			if err := h.delete(link); err != nil {
-				return nil, fmt.Errorf("remove stale bridge %s: %w", name, err)
+				return nil, fmt.Errorf("remove stale %s %s: %w", link.Type(), name, err)
 			}
 		}
 	}

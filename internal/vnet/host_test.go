@@ -26,7 +26,7 @@ func TestNextRouterGoesOnWithWhatIsLeft(t *testing.T) {
 				}
 			}
 		}
-		next := &Host{runDir: h.runDir, nl: h.nl, bridges: map[string]*netlink.Bridge{}}
+		next := &Host{runDir: h.runDir, nl: h.nl, ns: h.ns, bridges: map[string]*netlink.Bridge{}}
 		if err := next.AddNetwork("default", 1400); err != nil {
 			t.Fatal(err)
 		}

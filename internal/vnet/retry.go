@@ -11,7 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const errExists = syscall.EEXIST
+const (
+	errExists = syscall.EEXIST
+	errInUse  = syscall.EADDRINUSE
+)
 
 // addrGenModeNone is IN6_ADDR_GEN_MODE_NONE: the kernel makes no link-local address by itself.
 const addrGenModeNone = 1
