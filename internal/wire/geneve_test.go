@@ -1,0 +1,86 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/freeflow-rdma/freeflow/internal/wire"
+)
+
+const goldenGeneve = `
+	00 00 0800  # version 0, no options; neither O nor C; IPv4 inside
+	123456 00   # VNI
+	616263`
+
+// goldenOptions has two options that nobody must understand.
+const goldenOptions = `
+	04 00 86dd  # 4 words of options; IPv6 inside
+	000001 00
+	0102 03 02  # class, type, 2 words of data
+	0000000000000000
+	ffff 7f 00  # no data
+	616263`
+
+func TestGeneve(t *testing.T) {
+	for _, c := range []struct {
+		bytes    string
+		size     int
+		vni      uint32
+		protocol uint16
+	}{{goldenGeneve, 8, 0x123456, wire.EtherTypeIPv4}, {goldenOptions, 24, 1, wire.EtherTypeIPv6}} {
+		g, inner, err := wire.ParseGeneve(golden(t, c.bytes))
+		if err != nil || len(g) != c.size || g.VNI() != c.vni || g.Protocol() != c.protocol || string(inner) != "abc" {
+			t.Errorf("%x, inner %q, %v; want %+v", g, inner, err, c)
+		}
+	}
+	g := wire.Geneve(bytes.Repeat([]byte{0xee}, wire.GeneveSize))
+	g.Put(0xff123456, wire.EtherTypeIPv4)
+	if want := golden(t, goldenGeneve)[:8]; !bytes.Equal(g, want) {
+		t.Errorf("%x, want %x", g, want)
+	}
+}
+
+func TestGeneveErrors(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		want  error
+		at    int
+		value byte
+		size  int
+	}{
+		{"short", wire.ErrShort, 0, 4, 7},
+		{"short for its options", wire.ErrShort, 0, 4, 23},
+		{"version", wire.ErrVersion, 0, 0x44, 27},
+		{"control", wire.ErrGeneveControl, 1, 0x80, 27},
+		{"critical", wire.ErrGeneveCritical, 1, 0x40, 27},
+		{"critical option", wire.ErrGeneveCritical, 10, 0x83, 27},
+		{"option longer than all", wire.ErrGeneveOption, 11, 4, 27},
+		{"last option longer than all", wire.ErrGeneveOption, 23, 1, 27},
+	} {
+		b := golden(t, goldenOptions)
+		b[c.at] = c.value
+		if _, _, err := wire.ParseGeneve(b[:c.size]); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func FuzzGeneve(f *testing.F) {
+	f.Add(golden(f, goldenGeneve))
+	f.Add(golden(f, goldenOptions))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		g, inner, err := wire.ParseGeneve(b)
+		if err != nil {
+			return
+		}
+		if len(g)+len(inner) != len(b) || len(g) < wire.GeneveSize || b[1]&0xc0 != 0 {
+			t.Fatalf("header %x, inner %x of %x", g, inner, b)
+		}
+		again := make(wire.Geneve, wire.GeneveSize)
+		again.Put(g.VNI(), g.Protocol())
+		if !bytes.Equal(again[2:7], g[2:7]) {
+			t.Fatalf("%x, want %x", again, g)
+		}
+	})
+}
