@@ -64,8 +64,11 @@ func (c *Context) changeGroup(g GID, f func([]*QP) ([]*QP, error)) error {
 }
 
 // Members gives the queue pairs of a multicast group in this queue pair's network. The slice is shared: read only.
-func (qp *QP) Members(g GID) []*QP {
-	n := (*qp.dev.networks.Load())[qp.ctx.cont.Network]
+func (qp *QP) Members(g GID) []*QP { return qp.dev.Members(qp.ctx.cont.Network, g) }
+
+// Members gives the queue pairs of a multicast group in a network. The slice is shared: read only.
+func (d *Device) Members(netw string, g GID) []*QP {
+	n := (*d.networks.Load())[netw]
 	if n == nil {
 		return nil
 	}

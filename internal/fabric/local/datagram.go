@@ -1,15 +1,11 @@
 package local
 
 import (
-	"encoding/binary"
-
 	"github.com/freeflow-rdma/freeflow/internal/mem"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
 const (
-	grhSize = 40
-	udMTU   = 4096
 	// qkeyOwn: a QKey with the high bit set means the sender's own (IBTA 10.2.5).
 	qkeyOwn = 1 << 31
 	// An address's packet would have BTH, DETH and ICRC around the payload.
@@ -24,7 +20,7 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	if av == nil {
 		return refused, verbs.WCLocQPOpErr
 	}
-	if s.Length > udMTU { // emitted by none, and no error (IBTA C10-93.1.1)
+	if s.Length > verbs.MTUBytes(qp.Device().MTU()) { // emitted by none, and no error (IBTA C10-93.1.1)
 		return done(qp)
 	}
 	src, f := gather(qp, b.w.Scratch.A[:0], 0, s.Length, 0)
@@ -35,7 +31,18 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	if d.qkey&qkeyOwn != 0 {
 		d.qkey = qp.Attr().QKey
 	}
-	fillGRH(&d.grh, qp, av)
+	d.grh.Put(verbs.GRHFields{Src: qp.Container().GIDs[av.SGIDIndex], Dst: av.DGID, TrafficClass: av.TrafficClass, FlowLabel: av.FlowLabel,
+		HopLimit: av.HopLimit, Length: int(s.Length) + udOverhead})
+	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
+	isHere := peer != nil && peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID)
+	if b.c.Away != nil && !isHere && qp.Device().Lookup(qp.Container().Network, av.DGID) == nil {
+		b.let() // a lock here, and those of the way there
+		if status, sent := b.c.Away.Datagram(b.w, qp, av); !sent {
+			return noRoom, 0
+		} else if status != verbs.WCSuccess {
+			return refused, status
+		}
+	}
 	if av.DGID.IsMulticast() {
 		// A sender that has joined the group hears itself, as with every device that does not block the loop.
 		for _, peer := range qp.Members(av.DGID) {
@@ -43,8 +50,7 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 				return o, status
 			}
 		}
-	} else if peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN)); peer != nil &&
-		peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID) {
+	} else if isHere {
 		if o, status := b.deliver(peer, &d); o != carried {
 			s.Peer = peer
 			return o, status
@@ -56,7 +62,7 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 
 // parcel is a datagram on its way.
 type parcel struct {
-	grh  [grhSize]byte
+	grh  verbs.GRH
 	src  []mem.Span
 	qkey uint32
 }
@@ -78,7 +84,7 @@ func (b *burst) deliver(peer *verbs.QP, d *parcel) (outcome, verbs.WCStatus) {
 	}
 	heard(w, qp)
 	rw := &peer.Resp.WQE
-	total := s.Length + grhSize
+	total := s.Length + verbs.GRHSize
 	if uint64(total) > recvRoom(rw) {
 		tooLong(peer)
 		return carried, 0
@@ -103,18 +109,4 @@ func (b *burst) deliver(peer *verbs.QP, d *parcel) (outcome, verbs.WCStatus) {
 	peer.Expect(1)
 	peer.CompleteRecv(&x)
 	return carried, 0
-}
-
-// fillGRH writes the global route header in its IPv6 form, which every consumer takes, also for IPv4 addresses (RoCEv2
-// has no GRH; the receiver's buffer has room for one all the same, IBTA A17.4.5.1).
-func fillGRH(b *[grhSize]byte, qp *verbs.QP, av *verbs.AHAttr) {
-	binary.BigEndian.PutUint32(b[0:], 6<<28|uint32(av.TrafficClass)<<20|av.FlowLabel&0xfffff)
-	binary.BigEndian.PutUint16(b[4:], uint16(qp.Send.Length+udOverhead))
-	b[6] = 17 // UDP
-	if b[7] = av.HopLimit; b[7] == 0 {
-		b[7] = 64
-	}
-	sgid := qp.Container().GIDs[av.SGIDIndex]
-	copy(b[8:24], sgid[:])
-	copy(b[24:40], av.DGID[:])
 }

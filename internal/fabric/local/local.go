@@ -6,7 +6,17 @@ import (
 )
 
 // Carrier is verbs.Carrier for peers on the same host. It has no state of its own.
-type Carrier struct{}
+type Carrier struct {
+	Away Away // nil: there are no other hosts
+}
+
+// Away carries what a UD queue pair sends to other hosts and gets from them; a connected queue pair is wholly here or there.
+type Away interface {
+	// Datagram sends the current work request. sent is false if there is no room now: it is tried again in the next turn.
+	Datagram(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (status verbs.WCStatus, sent bool)
+	// Idle is the turn of a queue pair that has nothing to send.
+	Idle(w *engine.Worker, qp *verbs.QP) engine.Verdict
+}
 
 // Open is verbs.Carrier's: there is nothing to keep.
 func (Carrier) Open(*verbs.QP) {}
@@ -18,13 +28,13 @@ func (Carrier) Reset(*verbs.QP) {}
 const flushBatch = 256
 
 // Run lets a queue pair carry about budget bytes.
-func (Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
+func (c Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
 	switch qp.State() {
 	case verbs.StateRTS:
-		return run(w, qp, budget)
+		return c.run(w, qp, budget)
 	case verbs.StateSQD:
 		if qp.Send.Active && qp.Send.Peer != nil {
-			return run(w, qp, budget) // a message that has begun is finished first
+			return c.run(w, qp, budget) // a message that has begun is finished first
 		}
 		qp.Drained()
 		return engine.Idle
@@ -33,22 +43,22 @@ func (Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
 	case verbs.StateError:
 		return flushAll(w, qp)
 	case verbs.StateRTR:
-		return lonely(w, qp)
+		return c.lonely(w, qp)
 	}
 	return engine.Idle
 }
 
 // run takes work requests one after the other, in bursts.
-func run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
+func (c Carrier) run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
 	messages := 0
 	defer func() { w.Did(&qp.Item, messages) }()
 	for budget > 0 {
-		b := burst{w: w, qp: qp}
+		b := burst{c: c, w: w, qp: qp}
 		v := b.run(min(budget, burstBudget))
 		b.let()
 		messages += b.messages
 		budget -= b.used
-		if v != engine.More {
+		if v != engine.More || b.stalled {
 			return v
 		}
 		if s := qp.State(); s != verbs.StateRTS {
@@ -63,11 +73,13 @@ const burstBudget = verbs.MaxBurst * engine.MessageCost
 
 // burst is some work requests in a row that are completed together. It keeps the responder's lock from one to the next.
 type burst struct {
+	c        Carrier
 	w        *engine.Worker
 	qp       *verbs.QP
 	held     *verbs.QP // the responder whose Resp is held
 	used     int       // of the budget
 	messages int
+	stalled  bool // there is no room on the way to other hosts
 }
 
 // run carries work requests until the budget is used. More: there may be more to do.
@@ -77,7 +89,7 @@ func (b *burst) run(budget int) engine.Verdict {
 		if !qp.Send.Active {
 			ok, bad := qp.Next()
 			if !ok {
-				return lonely(b.w, qp)
+				return b.c.lonely(b.w, qp)
 			}
 			if status := begin(qp, bad); status != verbs.WCSuccess {
 				fail(qp, status)
@@ -87,6 +99,9 @@ func (b *burst) run(budget int) engine.Verdict {
 		used, wait := b.step()
 		if wait {
 			return engine.Wait
+		}
+		if b.stalled {
+			return engine.More
 		}
 		if !qp.Send.Active {
 			b.messages++
@@ -163,7 +178,10 @@ func flushAll(w *engine.Worker, qp *verbs.QP) engine.Verdict {
 
 // lonely is a queue pair with nothing to send. If its peer's process died it goes to error when the retry time is over, so
 // that a program that only waits for messages hears of it.
-func lonely(w *engine.Worker, qp *verbs.QP) engine.Verdict {
+func (c Carrier) lonely(w *engine.Worker, qp *verbs.QP) engine.Verdict {
+	if qp.Type == verbs.TypeUD && c.Away != nil {
+		return c.Away.Idle(w, qp)
+	}
 	if !qp.PeerGone() || qp.Type != verbs.TypeRC {
 		return engine.Idle
 	}

@@ -56,6 +56,7 @@ const (
 	noRecv                  // the peer has no receive posted; Send.Peer is who
 	refused                 // the work request ends with the status
 	vanished                // UC: the message is lost on the way, which the sender does not notice
+	noRoom                  // UD: nothing more goes to other hosts in this turn
 )
 
 // step carries one slice of the current work request. wait says that nothing can be done now.
@@ -83,6 +84,8 @@ func (b *burst) step() (used int, wait bool) {
 		fail(qp, status)
 	case vanished:
 		qp.Complete(verbs.WCSuccess)
+	case noRoom:
+		b.stalled = true
 	}
 	return int(qp.Send.Done - before), false
 }

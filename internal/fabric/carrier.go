@@ -1,0 +1,182 @@
+package fabric
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/fabric/local"
+	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
+	"github.com/freeflow-rdma/freeflow/internal/transport"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+// Carrier is verbs.Carrier for a host among others.
+type Carrier struct {
+	Counters Counters
+	Host     *transport.Host
+
+	local    local.Carrier
+	table    atomic.Pointer[Table]
+	underlay netip.Addr
+	lanes    []*lane // by worker
+	ports    []*udp.Port
+	inlets   []*inlet
+}
+
+// New makes a carrier that knows of no other host. Without Start it carries messages on this host only.
+func New() *Carrier {
+	c := &Carrier{Host: transport.NewHost()}
+	c.local = local.Carrier{Away: elsewhere{c}}
+	c.table.Store(NewTable(0))
+	return c
+}
+
+// Bind ties the carrier to the engine whose workers will call it. To be called once, before there are queue pairs.
+func (c *Carrier) Bind(eng *engine.Engine) {
+	c.lanes = make([]*lane, eng.Workers())
+	for i := range c.lanes {
+		c.lanes[i] = &lane{c: c}
+		c.lanes[i].env.Host = c.Host
+		c.lanes[i].env.Out = c.lanes[i]
+	}
+	eng.SetEgress(func(w *engine.Worker) engine.Egress { return c.lanes[w.Index()] })
+}
+
+// Underlay is how this host is reached by others.
+type Underlay struct {
+	IP    netip.Addr
+	Plain bool // also speak plain RoCEv2
+}
+
+// Start opens the ports on the underlay and lets the device's workers serve them. After Bind, before there are queue pairs.
+func (c *Carrier) Start(eng *engine.Engine, dev *verbs.Device, u Underlay) (err error) {
+	defer func() {
+		if err != nil {
+			c.Stop(eng)
+			err = fmt.Errorf("open the underlay: %w", err)
+		}
+	}()
+	c.underlay = u.IP
+	if err := c.open(eng, dev, GenevePort, false); err != nil {
+		return err
+	}
+	if !u.Plain {
+		return nil
+	}
+	return c.open(eng, dev, RoCEPort, true)
+}
+
+// open opens one port and gives each worker its batch, and each core's worker its socket.
+func (c *Carrier) open(eng *engine.Engine, dev *verbs.Device, number uint16, plain bool) error {
+	cpus := eng.CPUs()
+	port, err := udp.Open(udp.Config{Addr: netip.AddrPortFrom(c.underlay, number), CPUs: cpus})
+	if err != nil {
+		return err
+	}
+	c.ports = append(c.ports, port)
+	for i, l := range c.lanes {
+		var b *udp.Batch
+		if i < len(cpus) {
+			b = port.Socket(i).Batch
+		} else {
+			b = port.NewBatch(i % len(cpus))
+		}
+		if plain {
+			l.plain = b
+		} else {
+			l.tunnel = b
+		}
+	}
+	for i := range cpus {
+		in := &inlet{c: c, dev: dev, lane: c.lanes[i], rx: port.Socket(i).Receiver, plain: plain}
+		c.inlets = append(c.inlets, in)
+		if err := eng.Watch(i, port.Socket(i).FD(), in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop closes the ports. What queue pairs still send is lost.
+func (c *Carrier) Stop(eng *engine.Engine) {
+	for _, p := range c.ports {
+		for i := range p.Sockets() {
+			eng.Forget(i, p.Socket(i).FD())
+		}
+	}
+	for _, l := range c.lanes {
+		l.closed.Store(true)
+	}
+	eng.Quiesce()
+	for _, p := range c.ports {
+		p.Close()
+	}
+	c.ports = nil
+}
+
+// Ports are the open ports, for their counters.
+func (c *Carrier) Ports() []*udp.Port { return c.ports }
+
+// SetTable says where the containers of other hosts are from now on. Connected queue pairs find their way anew.
+func (c *Carrier) SetTable(t *Table) { c.table.Store(t) }
+
+// Open is verbs.Carrier's.
+func (c *Carrier) Open(qp *verbs.QP) { qp.Ext = &link{conn: transport.Open(qp)} }
+
+// Reset is verbs.Carrier's.
+func (c *Carrier) Reset(qp *verbs.QP) {
+	l := linkOf(qp)
+	l.conn.Reset()
+	l.side.Store(undecided)
+	l.route.Store(nil)
+}
+
+// Run is verbs.Carrier's.
+func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
+	if qp.Type == verbs.TypeUD || c.isHere(qp) {
+		return c.local.Run(w, qp, budget)
+	}
+	r := c.current(qp)
+	l := c.lanes[w.Index()]
+	l.env.Now, l.env.Scratch = w.Now(), &w.Scratch
+	before := qp.Stats.SentMessages.Load()
+	v := linkOf(qp).conn.Run(&l.env, r.path, budget)
+	w.Did(&qp.Item, int(qp.Stats.SentMessages.Load()-before))
+	return v
+}
+
+// elsewhere is the carrier as package local sees it: what to do with datagrams for other hosts.
+type elsewhere struct{ c *Carrier }
+
+// Datagram sends the current work request of a UD queue pair to other hosts. sent is false if there is no room now.
+func (e elsewhere) Datagram(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (status verbs.WCStatus, sent bool) {
+	c := e.c
+	l := c.lanes[w.Index()]
+	l.env.Now, l.env.Scratch, l.av = w.Now(), &w.Scratch, av
+	t := c.table.Load()
+	if !av.DGID.IsMulticast() {
+		return transport.SendDatagram(&l.env, c.find(t, qp, av), qp)
+	}
+	n := t.networks[qp.Container().VNI]
+	if n == nil {
+		return verbs.WCSuccess, true
+	}
+	if l.Room() < len(n.hosts) && l.tunnel.Queued() > 0 {
+		return 0, false
+	}
+	for _, p := range n.hosts {
+		if status, sent = transport.SendDatagram(&l.env, p, qp); !sent || status != verbs.WCSuccess {
+			break
+		}
+	}
+	return status, sent
+}
+
+// Idle is the turn of a UD queue pair with nothing to send.
+func (e elsewhere) Idle(w *engine.Worker, qp *verbs.QP) engine.Verdict {
+	l := e.c.lanes[w.Index()]
+	l.env.Now, l.env.Scratch = w.Now(), &w.Scratch
+	return linkOf(qp).conn.Datagrams(&l.env)
+}

@@ -1,0 +1,30 @@
+package fabric
+
+import "sync/atomic"
+
+// Counters count the packets that were not believed, by reason, and those that could not be made. Any goroutine may load them.
+type Counters struct {
+	Malformed     atomic.Uint64 // headers that make no sense
+	UnknownHost   atomic.Uint64 // outer source is no host of ours
+	UnknownVNI    atomic.Uint64 // a network that this host does not know
+	Forged        atomic.Uint64 // inner source that is not at this host, or not the queue pair's peer
+	WrongAddress  atomic.Uint64 // destination address that is not the queue pair's container's
+	UnknownQP     atomic.Uint64 // no such queue pair in this network
+	BadICRC       atomic.Uint64 // changed on the way
+	SendFaults    atomic.Uint64 // payload that could not be read
+	ReceivedPlain atomic.Uint64 // packets from peers that are no routers
+}
+
+// Each calls f with every counter's name and value.
+func (c *Counters) Each(f func(name string, value uint64)) {
+	for _, x := range []struct {
+		name string
+		v    *atomic.Uint64
+	}{
+		{"drop_malformed", &c.Malformed}, {"drop_unknown_host", &c.UnknownHost}, {"drop_unknown_vni", &c.UnknownVNI}, {"drop_forged", &c.Forged},
+		{"drop_wrong_address", &c.WrongAddress}, {"drop_unknown_qp", &c.UnknownQP}, {"drop_icrc", &c.BadICRC}, {"send_faults", &c.SendFaults},
+		{"received_plain", &c.ReceivedPlain},
+	} {
+		f(x.name, x.v.Load())
+	}
+}

@@ -1,0 +1,22 @@
+// Package fabric is what carries the messages of queue pairs: it decides for each where its peer is, and takes packets to other hosts and
+// back.
+//
+//	                     ┌ local       the peer is on this host: one copy, no packets (package local)
+//	queue pair ─ Carrier ┤
+//	                     └ transport ─ lane ┬ geneve   to another router: RoCEv2 with the containers' addresses inside Geneve
+//	                                        └ plain    to a peer that is no router: RoCEv2 from the host's own address
+//
+// Words. A Table says where the containers of other hosts are; the router makes a new one for each change and hands it over with
+// SetTable. A way is the addressing of one peer, behind a transport.Path. A lane is what one worker sends and receives with: it
+// belongs to that worker.
+//
+// A packet that comes in is believed in this order: the outer source is a host that the table knows, the network number is one that
+// it knows, the source address is a container's that this host has, the destination address is that of the queue pair's
+// container, the ICRC is right, and the source is the peer that the queue pair is connected to. What fails is counted (Counters) and
+// dropped.
+//
+// What does not live here: sockets and batches (package udp), packets' formats (package wire), sequence and retries (package
+// transport), who knows the containers (packages cluster and router).
+//
+// Threads. Run and Ready are called by workers; SetTable, Counters: any goroutine. Start before there are queue pairs.
+package fabric

@@ -1,0 +1,170 @@
+package fabric
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+
+	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/transport"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+	"github.com/freeflow-rdma/freeflow/internal/wire"
+)
+
+// lane is what one worker sends with: it is the transport's Output and the engine's Egress.
+type lane struct {
+	c      *Carrier
+	env    transport.Env
+	tunnel *udp.Batch    // nil before Start
+	plain  *udp.Batch    // nil if there are no external peers
+	av     *verbs.AHAttr // of the datagram that is being sent
+	closed atomic.Bool   // the ports are closed
+}
+
+// The inner IPv4 or IPv6, UDP and Geneve headers before the BTH.
+const (
+	overhead4 = wire.GeneveSize + wire.IPv4Size + wire.UDPSize
+	overhead6 = wire.GeneveSize + wire.IPv6Size + wire.UDPSize
+)
+
+// pressedAt is the number of queued packets from which on they leave before the next turn.
+const pressedAt = 64
+
+// Pressed is engine.Egress's.
+func (l *lane) Pressed() bool {
+	return l.tunnel != nil && l.tunnel.Queued() >= pressedAt || l.plain != nil && l.plain.Queued() >= pressedAt
+}
+
+// Flush is engine.Egress's.
+func (l *lane) Flush() {
+	if l.closed.Load() {
+		return
+	}
+	if l.tunnel != nil && l.tunnel.Queued() > 0 {
+		l.tunnel.Flush()
+	}
+	if l.plain != nil && l.plain.Queued() > 0 {
+		l.plain.Flush()
+	}
+}
+
+// Room is transport.Output's.
+func (l *lane) Room() int {
+	if l.tunnel == nil || l.closed.Load() {
+		return 1 // what is sent is lost
+	}
+	if l.plain != nil {
+		return min(l.tunnel.Room(), l.plain.Room())
+	}
+	return l.tunnel.Room()
+}
+
+// Packet is transport.Output's: it encodes one packet and leaves it in the batch of its way.
+func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload []mem.Span, n int, copyNow bool) {
+	if p == nil || l.tunnel == nil || l.closed.Load() {
+		return
+	}
+	w := p.Tag.(*way)
+	if w.plain {
+		l.sendPlain(w, qp, h, payload, n, copyNow)
+		return
+	}
+	src, dst, av := l.addresses(w, qp)
+	h.Pad = wire.PadFor(n)
+	v4 := isIPv4(&src) && isIPv4(&dst)
+	over := overhead6
+	if v4 {
+		over = overhead4
+	}
+	size := h.Size()
+	shape := udp.Shape{Header: over + size, Payload: n, Trailer: int(h.Pad) + wire.ICRCSize, Copy: copyNow}
+	pk, err := l.tunnel.Queue(w.dest, shape, payload)
+	if err != nil {
+		l.c.Counters.SendFaults.Add(1)
+		return
+	}
+	b := pk.Header
+	ipLen := over - wire.GeneveSize - wire.UDPSize
+	length := wire.UDPSize + size + n + int(h.Pad) + wire.ICRCSize
+	ip := b[wire.GeneveSize:][:ipLen]
+	if v4 {
+		wire.Geneve(b).Put(w.vni, etherIPv4)
+		putIPv4(ip, &src, &dst, av, length)
+	} else {
+		wire.Geneve(b).Put(w.vni, etherIPv6)
+		putIPv6(ip, &src, &dst, av, length)
+	}
+	u := wire.UDP(b[over-wire.UDPSize:][:wire.UDPSize])
+	u.Put(flowPort(qp.Num, h.DestQP), RoCEPort, uint16(length))
+	h.Put(b[over:])
+	seal(pk, ip, u, b[over:over+size], int(h.Pad))
+}
+
+// The EtherTypes of what a tunnel carries.
+const (
+	etherIPv4 = 0x0800
+	etherIPv6 = 0x86dd
+)
+
+// addresses of a packet, and the address vector that it is sent by.
+func (l *lane) addresses(w *way, qp *verbs.QP) (src, dst verbs.GID, av *verbs.AHAttr) {
+	if qp.Type == verbs.TypeUD {
+		av = l.av
+		return source(qp, av), av.DGID, av
+	}
+	r := linkOf(qp).route.Load()
+	return r.src, w.gid, &r.attr.AV
+}
+
+// isIPv4 says whether a GID is an IPv4 address.
+func isIPv4(g *verbs.GID) bool {
+	return binary.BigEndian.Uint64(g[:]) == 0 && binary.BigEndian.Uint32(g[8:]) == 0xffff
+}
+
+// hops is the time to live of a packet.
+func hops(av *verbs.AHAttr) uint8 {
+	if av.HopLimit == 0 {
+		return 64
+	}
+	return av.HopLimit
+}
+
+// putIPv4 writes the header of a packet with length bytes from the UDP header on. Its identification is 0, as it may not be fragmented (RFC 6864).
+func putIPv4(b []byte, src, dst *verbs.GID, av *verbs.AHAttr, length int) {
+	const versionAndLength, dontFragment, protocolUDP = 0x45, 0x4000, 17
+	b[0], b[1] = versionAndLength, av.TrafficClass
+	binary.BigEndian.PutUint16(b[2:], uint16(wire.IPv4Size+length))
+	binary.BigEndian.PutUint32(b[4:], dontFragment)
+	b[8], b[9], b[10], b[11] = hops(av), protocolUDP, 0, 0
+	copy(b[12:16], src[12:])
+	copy(b[16:20], dst[12:])
+	binary.BigEndian.PutUint16(b[10:], ^wire.Checksum(b[:wire.IPv4Size], 0))
+}
+
+// putIPv6 writes the header of a packet with length bytes from the UDP header on.
+func putIPv6(b []byte, src, dst *verbs.GID, av *verbs.AHAttr, length int) {
+	const version, protocolUDP = 6 << 28, 17
+	binary.BigEndian.PutUint32(b, version|uint32(av.TrafficClass)<<20|av.FlowLabel&0xfffff)
+	binary.BigEndian.PutUint16(b[4:], uint16(length))
+	b[6], b[7] = protocolUDP, hops(av)
+	copy(b[8:24], src[:])
+	copy(b[24:40], dst[:])
+}
+
+// flowPort is the UDP source port of a connection, so that networks with several paths keep its packets on one (IBTA A17.3.1.2).
+func flowPort(a verbs.QPN, b uint32) uint16 { return 0xc000 | uint16((uint32(a)*31^b)&0x3fff) }
+
+// seal writes pad and ICRC behind the payload.
+func seal(pk *udp.Packet, ip, u, rest []byte, pad int) {
+	crc := wire.Begin(ip, u, rest)
+	for _, part := range pk.Payload {
+		crc.Update(part)
+	}
+	for i := range pad {
+		pk.Trailer[i] = 0
+	}
+	if pad > 0 {
+		crc.Update(pk.Trailer[:pad])
+	}
+	wire.PutICRC(pk.Trailer[pad:], crc.Sum())
+}

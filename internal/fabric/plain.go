@@ -1,0 +1,113 @@
+package fabric
+
+import (
+	"encoding/binary"
+
+	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
+	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+	"github.com/freeflow-rdma/freeflow/internal/wire"
+)
+
+// sendPlain leaves a packet to a peer that is no router. The kernel writes the IP and UDP headers; they are made up here for the ICRC, as the
+// kernel will write them: the socket's addresses and ports, and an identification that counts the packets of a run.
+func (l *lane) sendPlain(w *way, qp *verbs.QP, h *wire.Header, payload []mem.Span, n int, copyNow bool) {
+	if l.plain == nil {
+		return
+	}
+	h.Pad = wire.PadFor(n)
+	size := h.Size()
+	shape := udp.Shape{Header: size, Payload: n, Trailer: int(h.Pad) + wire.ICRCSize, Copy: copyNow}
+	pk, err := l.plain.Queue(w.dest, shape, payload)
+	if err != nil {
+		l.c.Counters.SendFaults.Add(1)
+		return
+	}
+	length := wire.UDPSize + size + n + int(h.Pad) + wire.ICRCSize
+	var ip [wire.IPv6Size]byte
+	var u [wire.UDPSize]byte
+	src, dst := verbs.GIDOf(l.c.underlay), w.gid
+	var none verbs.AHAttr // what of it stands in the header does not count
+	wire.UDP(u[:]).Put(RoCEPort, RoCEPort, uint16(length))
+	h.Put(pk.Header)
+	if isIPv4(&dst) {
+		putIPv4(ip[:], &src, &dst, &none, length)
+		wire.IPv4(ip[:wire.IPv4Size]).SetLength(uint16(wire.IPv4Size+length), pk.Segment)
+		seal(pk, ip[:wire.IPv4Size], u[:], pk.Header, int(h.Pad))
+		return
+	}
+	putIPv6(ip[:], &src, &dst, &none, length)
+	seal(pk, ip[:], u[:], pk.Header, int(h.Pad))
+}
+
+// takePlain takes a packet from a peer that is no router. What the kernel has taken off is made up again for the ICRC; the
+// identification is not known and is found (wire.FindID).
+func (in *inlet) takePlain(w *engine.Worker, a *udp.Arrival) {
+	cnt := &in.c.Counters
+	cnt.ReceivedPlain.Add(1)
+	if len(a.Bytes) < wire.BTHSize+wire.ICRCSize {
+		cnt.Malformed.Add(1)
+		return
+	}
+	p := packet{src: verbs.GIDOf(a.Src.Addr()), dst: verbs.GIDOf(in.c.underlay), rest: a.Bytes, ecn: a.TOS & udp.ECNMask, trafficCls: a.TOS}
+	rest := p.rest[:len(p.rest)-wire.ICRCSize]
+	f := &in.flow
+	qpn := binary.BigEndian.Uint32(rest[4:]) & 0xffffff
+	if f.qp == nil || f.qpn != qpn || f.src != p.src {
+		in.hand(w)
+		*f = flow{src: p.src, dst: p.dst, qpn: qpn}
+		if !in.believePlain(f) {
+			f.qp = nil
+			return
+		}
+	}
+	if !intact(&p, a.Src.Port(), rest) {
+		cnt.BadICRC.Add(1)
+		return
+	}
+	in.accept(w, &p, rest)
+}
+
+// believePlain checks that the queue pair speaks to peers that are no routers, and to this one if it is connected.
+func (in *inlet) believePlain(f *flow) bool {
+	cnt := &in.c.Counters
+	qp := in.dev.QP(verbs.QPN(f.qpn))
+	if qp == nil || qp.Container().HostGID == 0 {
+		cnt.UnknownQP.Add(1)
+		return false
+	}
+	f.qp = qp
+	if qp.Type == verbs.TypeUD {
+		if f.path = in.table.outside(f.src); f.path == nil {
+			cnt.UnknownHost.Add(1)
+		}
+		return f.path != nil
+	}
+	if in.c.isHere(qp) {
+		cnt.Forged.Add(1)
+		return false
+	}
+	if f.path = in.c.current(qp).path; f.path == nil || !f.path.Tag.(*way).plain || f.path.Tag.(*way).gid != f.src {
+		cnt.Forged.Add(1)
+		return false
+	}
+	return true
+}
+
+// intact checks the ICRC of a packet whose IP and UDP headers are gone.
+func intact(p *packet, srcPort uint16, rest []byte) bool {
+	var ip [wire.IPv6Size]byte
+	var u [wire.UDPSize]byte
+	var none verbs.AHAttr
+	length := wire.UDPSize + len(rest) + wire.ICRCSize
+	wire.UDP(u[:]).Put(srcPort, RoCEPort, uint16(length))
+	want := wire.GetICRC(p.rest[len(rest):])
+	if !isIPv4(&p.src) {
+		putIPv6(ip[:], &p.src, &p.dst, &none, length)
+		return wire.ICRC(ip[:], u[:], rest) == want
+	}
+	putIPv4(ip[:], &p.src, &p.dst, &none, length)
+	_, ok := wire.FindID(wire.ICRC(ip[:wire.IPv4Size], u[:], rest), want, len(rest))
+	return ok
+}
