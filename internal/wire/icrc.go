@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
 
 // ICRCSize is the bytes of the invariant CRC, which ends every packet.
 const ICRCSize = 4
@@ -13,48 +16,72 @@ const ICRCSize = 4
 // for who does not know them). A CRC is a value: a copy may go another way from where it was made.
 type CRC struct{ sum uint32 }
 
-// prefixRoom is what Begin takes in one pass: ones, IP, UDP, and from the BTH on as much as makes a message of 64 bytes one pass. It is whole
-// blocks of 16 bytes, which are what a CPU's carry-less multiplication takes at once.
-const prefixRoom = 11 * 16
+// CRC-32 is computed by carry-less multiplication of blocks of 16 bytes, from 64 bytes up; what is not such a block costs several times
+// as much a byte. So Begin makes the masked headers end at the end of blocks, and fills up in front, where zeros
+// are without effect if one starts from the right register.
+const (
+	block     = 16
+	blocksMin = 64
+	restWhole = 128 // so much after the UDP header goes in with the headers: all of a message of 64 bytes
+	restPart  = 32  // and of longer ones this, and what makes the remainder whole blocks
+)
+
+// starts[n] is the sum after which n zero bytes lead to that of the eight bytes of ones.
+var starts = func() (t [blocksMin]uint32) {
+	register := ^crc32.ChecksumIEEE([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	for n := range t {
+		t[n] = ^register
+		for range 8 {
+			register = back1(register)
+		}
+	}
+	return t
+}()
 
 // Begin starts an ICRC with the headers. ip is the IP header alone (20 bytes of IPv4, or 40 of IPv6, told apart by the
-// version in it), udp the 8 bytes of UDP, rest what follows: the BTH, at least, and as much more as stands in one piece with it.
-// Headers of other sizes give a sum that no packet has. The arguments are only read.
+// version in it), udp the 8 bytes of UDP, rest what follows: the BTH, at least, and as much more as stands in one piece with it: a
+// short message is cheapest in one piece. Headers of other sizes give a sum that no packet has. The arguments are only read.
 func Begin(ip, udp, rest []byte) CRC {
-	var buf [prefixRoom]byte
-	binary.LittleEndian.PutUint64(buf[:], 1<<64-1)
-	n := 8
-	if len(ip) >= IPv6Size && ip[0]>>4 == 6 {
-		n += maskIPv6(buf[n:], ip)
-	} else {
-		n += maskIPv4(buf[n:], ip)
+	var buf [IPv6Size + UDPSize + restWhole]byte
+	six := len(ip) >= IPv6Size && ip[0]>>4 == 6
+	size := IPv4Size + UDPSize
+	if six {
+		size = IPv6Size + UDPSize
 	}
-	at := n
-	n += copy(buf[n:], udp[:min(len(udp), UDPSize)])
-	buf[at+6], buf[at+7] = 0xff, 0xff
-	at = n
-	short := copy(buf[n:], rest)
-	n += short
-	buf[at+4] = 0xff
-	c := CRC{sum: crcUpdate(0, buf[:n])}
-	c.Update(rest[short:])
+	now := len(rest)
+	if now > restWhole {
+		now = restPart + now%block
+	}
+	fill := max(blocksMin-(size+now), -(size+now)&(block-1))
+	b := buf[fill : fill+size+now]
+	if six {
+		maskIPv6(b, ip)
+	} else {
+		maskIPv4(b, ip)
+	}
+	copy(b[size-UDPSize:size], udp)
+	b[size-2], b[size-1] = 0xff, 0xff
+	copy(b[size:], rest)
+	if now > 4 {
+		b[size+4] = 0xff
+	}
+	c := CRC{sum: crcUpdate(starts[fill], buf[:fill+len(b)])}
+	c.Update(rest[now:])
 	return c
 }
 
-func maskIPv4(to, ip []byte) int {
-	n := copy(to, ip[:min(len(ip), IPv4Size)])
+func maskIPv4(to, ip []byte) {
+	copy(to[:IPv4Size], ip)
 	to[1], to[8], to[10], to[11] = 0xff, 0xff, 0xff, 0xff
-	return n
 }
 
-func maskIPv6(to, ip []byte) int {
-	n := copy(to, ip[:IPv6Size])
+func maskIPv6(to, ip []byte) {
+	copy(to[:IPv6Size], ip)
 	binary.BigEndian.PutUint32(to, 0x6fff_ffff)
 	to[7] = 0xff
-	return n
 }
 
-// Update goes on with b: the next piece of headers, payload or padding. CRC-32 is fastest over pieces of 64 bytes and more.
+// Update goes on with b: the next piece of payload or padding, of any length; pieces of less than 64 bytes cost more a byte.
 func (c *CRC) Update(b []byte) { c.sum = crcUpdate(c.sum, b) }
 
 // Sum returns the ICRC of everything given so far. PutICRC writes it to a packet.
