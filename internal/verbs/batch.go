@@ -52,10 +52,23 @@ func (b *batch) clear() { b.n, b.solicited = 0, false }
 
 // Publish gives the slots of completed work requests back and shows their completions. Requester side.
 func (qp *QP) Publish() {
-	q := &qp.SQ
-	if q.shown == q.cons {
+	if qp.SQ.shown == qp.SQ.cons {
 		return // no work request has completed
 	}
+	qp.showSend()
+	qp.SQ.due.take().Send()
+}
+
+// PublishSend is Publish, with the notice for the caller to send when it has given its locks back.
+func (qp *QP) PublishSend() Notice {
+	if qp.SQ.shown != qp.SQ.cons {
+		qp.showSend()
+	}
+	return qp.SQ.due.take()
+}
+
+func (qp *QP) showSend() {
+	q := &qp.SQ
 	q.shown = q.cons
 	q.ring.StoreConsumerRelease(q.cons)
 	if q.due.n > 0 {
@@ -65,7 +78,6 @@ func (qp *QP) Publish() {
 		q.due.clear()
 	}
 	q.ring.StoreDoneRelease(q.cons)
-	q.due.take().Send()
 }
 
 // PublishRecv gives the slots of completed receives back and shows their completions. The caller holds Resp, gives it back and
