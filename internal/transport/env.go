@@ -33,7 +33,7 @@ type Env struct {
 
 	h    wire.Header // of the packet that is being made
 	cut  [mem.MaxSpans]mem.Span
-	wave int64 // bytes that the current Run has sent
+	mark [1]mem.Span // a payload that came in
 }
 
 // Host is what all queue pairs of a host share: counters, and the room for packets that wait.

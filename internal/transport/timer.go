@@ -1,0 +1,148 @@
+package transport
+
+import (
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+	"github.com/freeflow-rdma/freeflow/internal/wire"
+)
+
+// Times in nanoseconds.
+const (
+	ackTimeoutUnit = 4096        // of the ACK timeout (IBTA 9.7.6.1.3)
+	goneDefault    = 500_000_000 // patience with a dead peer where the program set no timeout
+	rtoLast        = 500_000_000 // the longest that the timer backs off to
+)
+
+// rnrTimer is IBTA table 45: the RNR NAK timer codes in units of 10 µs.
+var rnrTimer = [32]int64{65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
+	3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152}
+
+// timers are the requester's.
+type timers struct {
+	heard    int64 // when the peer last made progress; since when it is waited for
+	rtoAt    int64 // when to send again; 0: nothing is waited for
+	backoff  uint8
+	rnrUntil int64 // not to send before
+	rnrs     uint8 // RNR NAKs in a row
+	backAt   int64 // when a NAK last took the cursor back
+	backTo   wire.PSN
+
+	probe   wire.PSN // the packet whose round trip is measured
+	probeAt int64    // when it was sent; 0: none is measured
+}
+
+// arm starts the wait for an answer.
+func (r *requester) arm(now int64) {
+	r.heard, r.backoff = now, 0
+	r.rtoAt = now + r.cc.rto()
+}
+
+// patience is how long a peer may be silent; 0 for ever.
+func (c *Conn) patience(p *Path) int64 {
+	a := c.qp.Attr()
+	if a.AckTimeout != 0 {
+		return ackTimeoutUnit << a.AckTimeout * int64(a.RetryCnt+1)
+	}
+	if c.qp.PeerGone() || p != nil && p.Gone {
+		return goneDefault
+	}
+	return 0
+}
+
+// expired looks at the timers. It reports true if the retries are used up. Under mu.
+func (c *Conn) expired(env *Env, p *Path) bool {
+	r := c.req
+	if c.qp.Type != verbs.TypeRC || r.n == 0 || r.rtoAt == 0 {
+		return false
+	}
+	now := env.Now
+	if now < r.rnrUntil {
+		return false
+	}
+	if limit := c.patience(p); limit != 0 && now-r.heard >= limit {
+		c.retryExceeded()
+		return true
+	}
+	if now >= r.rtoAt {
+		env.Host.Counters.Timeouts.Add(1)
+		c.qp.Stats.Retries.Add(1)
+		if p != nil && r.at != r.acked {
+			r.cc.timeout(now)
+		}
+		c.goBack()
+		r.backoff = min(r.backoff+1, 10)
+		r.rtoAt = now + c.interval()
+	}
+	return false
+}
+
+// interval is the time to the next retransmission.
+func (c *Conn) interval() int64 {
+	r := c.req
+	d := min(r.cc.rto()<<r.backoff, rtoLast)
+	if t := c.qp.Attr().AckTimeout; t != 0 {
+		d = min(d, ackTimeoutUnit<<t)
+	}
+	return d
+}
+
+// retryExceeded fails the oldest work request that is not done.
+func (c *Conn) retryExceeded() {
+	if c.retire() || c.req.n == 0 {
+		return
+	}
+	c.fail(c.req.at0(), verbs.WCRetryExcErr)
+}
+
+// wake gives the time at which the requester has something to do by itself; 0: never. Under mu.
+func (c *Conn) wake(p *Path) int64 {
+	r := c.req
+	if r == nil || r.n == 0 || c.qp.Type != verbs.TypeRC {
+		return 0
+	}
+	at := r.rtoAt
+	if limit := c.patience(p); limit != 0 && at != 0 {
+		at = min(at, r.heard+limit)
+	}
+	if r.rnrUntil != 0 {
+		return r.rnrUntil
+	}
+	return sooner(at, sooner(r.freshAt, r.repairAt))
+}
+
+// sooner is the earlier of two times of which 0 is never.
+func sooner(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// goBack moves the cursor to the first packet that the peer is not known to have, and asks again for missing responses. Under mu.
+func (c *Conn) goBack() {
+	r := c.req
+	r.at, r.cur = r.acked, r.done
+	r.reads.n = 0
+	r.probeAt = 0
+	r.forget()
+	r.repairAll = true
+}
+
+// lonely is an RC queue pair with nothing to send. If its peer is gone it goes to error when the retry time is over, so that a program that
+// only waits for messages hears of it. It gives the time to look again; 0: never. Under mu.
+func (c *Conn) lonely(env *Env, p *Path) int64 {
+	if c.qp.Type != verbs.TypeRC || !c.qp.PeerGone() && (p == nil || !p.Gone) {
+		c.goneBy = 0
+		return 0
+	}
+	if c.goneBy == 0 {
+		c.goneBy = env.Now + c.patience(p)
+	}
+	if env.Now < c.goneBy {
+		return c.goneBy
+	}
+	c.goneBy = 0
+	if c.qp.Fail() {
+		c.qp.Event(verbs.EventQPFatal)
+	}
+	return 0
+}
