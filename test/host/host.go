@@ -23,7 +23,7 @@ type Host struct {
 
 	t      testing.TB
 	bin    string
-	mode   string
+	args   []string // of freeflow, to start the router
 	ns     *vnet.Namespace
 	router *exec.Cmd
 	ended  chan struct{} // closed when the router has ended
@@ -35,6 +35,15 @@ type Host struct {
 // Start starts a router in a mode (auto, fast, low) and waits until it serves. It ends with the test.
 func Start(t testing.TB, mode string) *Host {
 	t.Helper()
+	h := newHost(t)
+	h.args = []string{"up", "--run-dir", h.RunDir, "--data-dir", filepath.Join(h.RunDir, "data"), "--mode", mode}
+	h.StartRouter()
+	return h
+}
+
+// newHost makes a host without a router. It ends with the test.
+func newHost(t testing.TB) *Host {
+	t.Helper()
 	needRoot(t)
 	Need(t, "ip")
 	bin, err := freeflow()
@@ -45,7 +54,7 @@ func Start(t testing.TB, mode string) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Host{t: t, bin: bin, mode: mode}
+	h := &Host{t: t, bin: bin}
 	if h.RunDir, err = os.MkdirTemp(dir, "run"); err != nil {
 		t.Fatal(err)
 	}
@@ -60,14 +69,13 @@ func Start(t testing.TB, mode string) *Host {
 			t.Log("router:\n" + h.log.tail())
 		}
 	})
-	h.StartRouter()
 	return h
 }
 
 // StartRouter starts a router where the last one has ended.
 func (h *Host) StartRouter() {
 	h.t.Helper()
-	h.router = exec.Command(h.bin, "up", "--run-dir", h.RunDir, "--data-dir", filepath.Join(h.RunDir, "data"), "--mode", h.mode)
+	h.router = exec.Command(h.bin, h.args...)
 	h.router.Stdout, h.router.Stderr = &h.log, &h.log
 	if err := spawn(h.router, h.ns); err != nil {
 		h.t.Fatalf("start router: %v", err)

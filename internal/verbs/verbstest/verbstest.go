@@ -22,7 +22,8 @@ type NIC struct {
 	n   byte
 }
 
-// New starts an engine and a device that the carrier moves messages for; both end with the test.
+// New starts an engine and a device that the carrier moves messages for; both end with the test. A carrier with a Bind method is given
+// the engine first.
 func New(t testing.TB, carrier verbs.Carrier) *NIC {
 	t.Helper()
 	eng, err := engine.New(slog.New(slog.DiscardHandler))
@@ -30,8 +31,14 @@ func New(t testing.TB, carrier verbs.Carrier) *NIC {
 		t.Fatal(err)
 	}
 	t.Cleanup(eng.Close)
+	if b, ok := carrier.(interface{ Bind(*engine.Engine) }); ok {
+		b.Bind(eng)
+	}
 	return &NIC{Dev: verbs.NewDevice(slog.New(slog.NewTextHandler(os.Stderr, nil)), eng, carrier), eng: eng}
 }
+
+// Engine is the NIC's.
+func (n *NIC) Engine() *engine.Engine { return n.eng }
 
 // Program is a process of a container of its own, with one context, one PD and one CQ.
 type Program struct {
