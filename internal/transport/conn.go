@@ -28,6 +28,7 @@ func Open(qp *verbs.QP) *Conn { return &Conn{qp: qp} }
 func (c *Conn) Reset() {
 	if c.host != nil {
 		c.resp.wait.drop(&c.host.pool)
+		c.resp.datagrams.drop(&c.host.pool)
 	}
 	c.req, c.goneBy, c.sack = nil, 0, false
 	c.resp = responder{}
@@ -207,7 +208,7 @@ func (c *Conn) answers(env *Env, pkts []Arrived) (again bool) {
 		}
 	}
 	if c.req != nil {
-		again = c.retire() || again || c.req.n == 0 && c.qp.State() == verbs.StateSQD
+		again = c.retire() || again || c.req.fenced && c.req.replies == 0 || c.req.n == 0 && c.qp.State() == verbs.StateSQD
 	}
 	return again
 }

@@ -46,7 +46,7 @@ type Host struct {
 func NewHost() *Host { return &Host{pool: pool{limit: poolLimit}} }
 
 // Arrived is a packet that came in: its headers as wire.Parse left them, with FECN set also if the IP header had a congestion mark, and its
-// payload without pad, valid during the call.
+// payload without pad, valid during the call. The payload does not end where its allocation ends (an ICRC follows it).
 type Arrived struct {
 	H       wire.Header
 	Payload []byte

@@ -28,6 +28,7 @@ type requester struct {
 	loaded  uint32 // 1 + slot of the entry in qp.Send.WQE
 	replies uint32 // messages that wait for data
 	reads   chunks // requests for data that are in flight
+	fenced  bool   // the next work request waits for replies
 	broken  bool   // the last message taken fails; nothing after it is taken
 
 	cc congestion
@@ -143,9 +144,10 @@ func (c *Conn) take(env *Env) bool {
 		return false
 	}
 	if o.Flags&verbs.SendFence != 0 && r.replies > 0 {
-		r.loaded = 0
+		r.loaded, r.fenced = 0, true
 		return false
 	}
+	r.fenced = false
 	m := r.add()
 	*m = message{Outstanding: o, psn: r.next, seq: r.taken}
 	r.loaded = o.Slot + 1

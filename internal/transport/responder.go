@@ -33,6 +33,7 @@ type responder struct {
 	path    *Path // as last handed in
 	pathMTU uint32
 	replies
+	datagrams queued // UD
 }
 
 // result is what became of the expected packet.
@@ -369,7 +370,7 @@ func (c *Conn) ended(env *Env, syndrome uint8) result {
 func (c *Conn) recvFailed(env *Env, status verbs.WCStatus, syndrome uint8) result {
 	c.qp.CompleteRecv(&verbs.Received{Status: status, Opcode: verbs.WCRecv})
 	c.qp.Fail()
-	if c.qp.Type == verbs.TypeUC {
+	if c.qp.Type != verbs.TypeRC {
 		c.forgetWaiting(env)
 		return c.cutOff()
 	}

@@ -17,8 +17,8 @@ const keptMTU = 4096
 type kept struct {
 	a   Arrived
 	grh [40]byte
-	at  int64 // when it arrived
-	buf [keptMTU]byte
+	at  int64             // when it arrived
+	buf [keptMTU + 8]byte // package mem's spans point behind the last byte when they are used up; that is to be inside
 }
 
 // pool hands out room for packets that wait. Any goroutine.
@@ -47,7 +47,7 @@ func (p *pool) take(a *Arrived, now int64) *kept {
 		k = new(kept)
 	}
 	k.a.H, k.at = a.H, now
-	k.a.Payload = k.buf[:copy(k.buf[:], a.Payload)]
+	k.a.Payload = k.buf[:copy(k.buf[:keptMTU], a.Payload)]
 	return k
 }
 

@@ -113,7 +113,7 @@ func (e *end) Packet(p *Path, _ *verbs.QP, h *wire.Header, payload []mem.Span, n
 		e.w.Fatal("a packet without a way")
 	}
 	h.Pad = wire.PadFor(n)
-	b := make([]byte, 4+h.Size()+n+int(h.Pad))
+	b := make([]byte, 4+h.Size()+n+int(h.Pad), 4+h.Size()+n+int(h.Pad)+8) // an ICRC would follow
 	h.Put(b[4:])
 	if n > 0 {
 		if _, err := mem.Copy([]mem.Span{mem.Mapped(b[4+h.Size():][:n])}, payload, nil); err != nil {
