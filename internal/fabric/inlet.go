@@ -150,7 +150,7 @@ func (in *inlet) toGroup(w *engine.Worker, p *packet, x *transport.Arrived) {
 func (p *packet) parse(protocol uint16, b []byte) bool {
 	var payload []byte
 	switch protocol {
-	case etherIPv4:
+	case wire.EtherTypeIPv4:
 		ip, rest, err := wire.ParseIPv4(b)
 		if err != nil || ip.Protocol() != protocolUDP {
 			return false
@@ -159,7 +159,7 @@ func (p *packet) parse(protocol uint16, b []byte) bool {
 		copy(p.src[12:], ip[12:16])
 		copy(p.dst[12:], ip[16:20])
 		p.ip, payload, p.trafficCls = ip, rest, ip.TOS()
-	case etherIPv6:
+	case wire.EtherTypeIPv6:
 		ip, rest, err := wire.ParseIPv6(b)
 		if err != nil || ip.NextHeader() != protocolUDP {
 			return false

@@ -19,6 +19,28 @@ type lane struct {
 	plain  *udp.Batch    // nil if there are no external peers
 	av     *verbs.AHAttr // of the datagram that is being sent
 	closed atomic.Bool   // the ports are closed
+	even   even
+}
+
+// even makes packets of one length out of such as differ by a header, so that they go as one message: of the packets of a WRITE the first
+// has a RETH, of a READ's responses the first and the last have an AETH. The shorter ones get an option of Geneve, which the peer skips.
+type even struct {
+	dest *udp.Dest
+	size int // bytes of the packets to it
+}
+
+// mostPadding is the longest option worth it.
+const mostPadding = 16 // RETH
+
+// option says how many bytes of option a packet of size bytes gets. Only full packets are made longer: others end a run anyway.
+func (e *even) option(d *udp.Dest, size int, full bool) int {
+	if e.dest == d && full && e.size > size && e.size <= size+mostPadding {
+		return e.size - size
+	}
+	if full {
+		e.dest, e.size = d, size
+	}
+	return 0
 }
 
 // The inner IPv4 or IPv6, UDP and Geneve headers before the BTH.
@@ -77,21 +99,24 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 		over = overhead4
 	}
 	size := h.Size()
-	shape := udp.Shape{Header: over + size, Payload: n, Trailer: int(h.Pad) + wire.ICRCSize, Copy: copyNow}
+	option := l.even.option(w.dest, size+over+n, n >= evenFrom && uint32(n) == verbs.MTUBytes(qp.Attr().PathMTU))
+	shape := udp.Shape{Header: option + over + size, Payload: n, Trailer: int(h.Pad) + wire.ICRCSize, Copy: copyNow}
 	pk, err := l.tunnel.Queue(w.dest, shape, payload)
 	if err != nil {
 		l.c.Counters.SendFaults.Add(1)
 		return
 	}
-	b := pk.Header
+	wire.Geneve(pk.Header).Put(w.vni, ether(v4))
+	if option > 0 {
+		wire.Geneve(pk.Header).PutPadding(option)
+	}
+	b := pk.Header[option:] // from here on as if there were no option
 	ipLen := over - wire.GeneveSize - wire.UDPSize
 	length := wire.UDPSize + size + n + int(h.Pad) + wire.ICRCSize
 	ip := b[wire.GeneveSize:][:ipLen]
 	if v4 {
-		wire.Geneve(b).Put(w.vni, etherIPv4)
 		putIPv4(ip, &src, &dst, av, length)
 	} else {
-		wire.Geneve(b).Put(w.vni, etherIPv6)
 		putIPv6(ip, &src, &dst, av, length)
 	}
 	u := wire.UDP(b[over-wire.UDPSize:][:wire.UDPSize])
@@ -100,11 +125,15 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 	seal(pk, ip, u, b[over:over+size], int(h.Pad))
 }
 
-// The EtherTypes of what a tunnel carries.
-const (
-	etherIPv4 = 0x0800
-	etherIPv6 = 0x86dd
-)
+// evenFrom is the shortest payload worth an option, in bytes.
+const evenFrom = 1024
+
+func ether(v4 bool) uint16 {
+	if v4 {
+		return wire.EtherTypeIPv4
+	}
+	return wire.EtherTypeIPv6
+}
 
 // addresses of a packet, and the address vector that it is sent by.
 func (l *lane) addresses(w *way, qp *verbs.QP) (src, dst verbs.GID, av *verbs.AHAttr) {

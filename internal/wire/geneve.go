@@ -92,3 +92,13 @@ func (g Geneve) Put(vni uint32, protocol uint16) {
 	binary.BigEndian.PutUint16(g[2:], protocol)
 	binary.BigEndian.PutUint32(g[4:], vni<<8)
 }
+
+// PutPadding puts an option of n bytes in all, 4 to 128 and whole words, behind a header without options: one that says nothing and that
+// everybody skips, for packets that are to be longer. g must have room for both.
+func (g Geneve) PutPadding(n int) {
+	const experimental = 0xfff0 << 16 // class (RFC 8926 §3.5); type 0 is not critical
+	g[0] = uint8(n / 4)
+	o := g[GeneveSize : GeneveSize+n]
+	clear(o)
+	binary.BigEndian.PutUint32(o, experimental|uint32(n/4-1))
+}
