@@ -175,7 +175,7 @@ func (b *Batch) place(dst *Dest, s Shape, gathered bool) {
 	if gathered {
 		b.fromArena(s.Header)
 		for _, part := range p.Payload {
-			b.vecs = append(b.vecs, iovec{base: addressOf(part), n: uintptr(len(part))})
+			b.vecs = append(b.vecs, vecOf(part))
 			b.tail = false
 		}
 		b.fromArena(s.Trailer)
@@ -194,7 +194,7 @@ func (b *Batch) fromArena(n int) {
 	if b.tail {
 		b.vecs[len(b.vecs)-1].n += uintptr(n)
 	} else {
-		b.vecs = append(b.vecs, iovec{base: addressOf(b.arena[b.used:]), n: uintptr(n)})
+		b.vecs = append(b.vecs, vecOf(b.arena[b.used:b.used+n]))
 	}
 	b.tail = true
 	b.used += n

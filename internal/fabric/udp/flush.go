@@ -129,6 +129,8 @@ func (b *Batch) reset() {
 		b.counters.CopiedPackets.Add(uint64(b.copied))
 	}
 	clear(b.runs)
+	clear(b.vecs)
+	clear(b.single[:cap(b.single)])
 	clear(b.pieces[:])
 	b.packet = Packet{}
 	b.src[0], b.dst[0] = mem.Span{}, mem.Span{}

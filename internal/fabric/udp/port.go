@@ -65,21 +65,29 @@ func Open(c Config) (p *Port, err error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	p = &Port{addr: c.Addr}
+	made := &Port{addr: c.Addr}
+	defer func() {
+		if err != nil {
+			made.Close()
+		}
+	}()
+	if err := made.start(&c); err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+// start makes the sockets, and what stands on them.
+func (p *Port) start(c *Config) error {
 	p.probed = Features{Segments: probeSegments(c.Addr.Addr()), GRO: !c.NoGRO}
 	if c.Segments > 0 {
 		p.probed.Segments = min(p.probed.Segments, c.Segments)
 	}
-	defer func() {
-		if err != nil {
-			p.Close()
-		}
-	}()
 	fds := make([]int, 0, len(c.CPUs))
 	for range c.CPUs {
-		s, err := p.open(&c)
+		s, err := p.open(c)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		fds = append(fds, s.fd)
 	}
@@ -89,7 +97,7 @@ func Open(c Config) (p *Port, err error) {
 		s.Batch = newBatch(s.fd, c.Packets, &p.features, &s.Counters)
 		s.Receiver = newReceiver(s.fd, p.probed.GRO, &s.Counters)
 	}
-	return p, nil
+	return nil
 }
 
 func (c *Config) complete() error {

@@ -67,7 +67,7 @@ func newReceiver(fd int, gro bool, c *Counters) *Receiver {
 		control: make([][controlRoom]byte, n),
 	}
 	for i := range r.msgs {
-		r.vecs[i] = iovec{base: addressOf(r.buffer[i*room:]), n: uintptr(room)}
+		r.vecs[i] = vecOf(r.buffer[i*room:][:room])
 		r.arm(i)
 	}
 	return r

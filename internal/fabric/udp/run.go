@@ -47,7 +47,7 @@ func cut(dst, src []iovec, from, to int) []iovec {
 	for _, v := range src {
 		end := at + int(v.n)
 		if lo, hi := max(at, from), min(end, to); lo < hi {
-			dst = append(dst, iovec{base: v.base + uintptr(lo-at), n: uintptr(hi - lo)})
+			dst = append(dst, v.part(lo-at, hi-at))
 		}
 		at = end
 	}

@@ -9,11 +9,11 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/mem"
 )
 
-// The kernel's structures of sendmmsg(2) and recvmmsg(2), with addresses as numbers: they point to registered memory, which is no
-// Go memory and may be unmapped once the message has gone, and to arenas that their owner keeps alive.
+// The kernel's structures of sendmmsg(2) and recvmmsg(2). An iovec keeps what it points to alive, and must not outlive the
+// mapping of registered memory: Flush clears it. A msghdr has its addresses as numbers; its owner keeps alive what is there.
 type (
 	iovec struct {
-		base uintptr
+		base unsafe.Pointer
 		n    uintptr
 	}
 	msghdr struct {
@@ -30,6 +30,16 @@ type (
 		n uint32
 	}
 )
+
+// vecOf is the iovec of b.
+func vecOf(b []byte) iovec {
+	return iovec{base: unsafe.Pointer(unsafe.SliceData(b)), n: uintptr(len(b))}
+}
+
+// part is the bytes from..to of what an iovec points to.
+func (v iovec) part(from, to int) iovec {
+	return iovec{base: unsafe.Add(v.base, from), n: uintptr(to - from)}
+}
 
 // addressOf is where b begins; b must be kept alive by somebody else.
 func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
