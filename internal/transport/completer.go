@@ -68,7 +68,6 @@ func (c *Conn) progress(env *Env, p wire.PSN) {
 	if r.at.Diff(p) < 0 {
 		r.at, r.cur = p, r.done
 	}
-	r.reads.upTo(p)
 	r.trim()
 	r.rnrs = 0
 	c.heardFrom(env)

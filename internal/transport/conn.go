@@ -103,13 +103,16 @@ func (c *Conn) serve(env *Env, p *Path) (v engine.Verdict, wake int64) {
 		}
 	}
 	c.acknowledge(env)
-	more := !r.pending.empty() || r.owed
+	more := r.unsent()
 	c.busy.Store(more || r.waiting != 0)
 	if more && p != nil {
 		return engine.More, 0
 	}
 	return engine.Idle, wake
 }
+
+// unsent reports whether packets are waiting to be sent.
+func (r *responder) unsent() bool { return !r.pending.empty() || r.owed || r.refusal != 0 }
 
 // tie notes what the worker and the path are for the responder. The caller holds Resp.
 func (c *Conn) tie(env *Env, p *Path) {
@@ -177,10 +180,10 @@ func (c *Conn) requests(env *Env, p *Path, pkts []Arrived) (again bool) {
 		c.stream(env, runPackets)
 	}
 	c.acknowledge(env)
-	if r.pending.empty() && !r.owed && r.waiting == 0 {
+	if !r.unsent() && r.waiting == 0 {
 		return false
 	}
-	return !c.busy.Swap(true) || !r.pending.empty() || r.owed
+	return !c.busy.Swap(true) || r.unsent()
 }
 
 // afterEnd repeats the NAK that ended the queue pair, for the peer may not have had it. The caller holds Resp.
@@ -208,7 +211,9 @@ func (c *Conn) answers(env *Env, pkts []Arrived) (again bool) {
 		}
 	}
 	if c.req != nil {
-		again = c.retire() || again || c.req.fenced && c.req.replies == 0 || c.req.n == 0 && c.qp.State() == verbs.StateSQD
+		failed := c.retire()
+		c.req.answered()
+		again = failed || again || c.req.fenced && c.req.replies == 0 || c.req.n == 0 && c.qp.State() == verbs.StateSQD
 	}
 	return again
 }
@@ -225,7 +230,7 @@ func (c *Conn) flushAll(env *Env) engine.Verdict {
 	qp.Resp.Lock()
 	c.forgetWaiting(env)
 	c.resp.pending.drop()
-	c.resp.fresh, c.resp.owed, c.resp.kind = 0, false, 0
+	c.resp.fresh, c.resp.owed, c.resp.refusal, c.resp.kind = 0, false, 0, 0
 	c.busy.Store(false)
 	qp.Resp.Unlock()
 	c.mu.Lock()

@@ -51,6 +51,5 @@ func (c *Conn) giveUp(env *Env) {
 		return
 	}
 	r.nakked = true
-	env.Host.Counters.RNRsSent.Add(1)
-	c.nak(env, wire.SyndromeRNR|qp.Attr().MinRNRTimer&31)
+	r.refusal = wire.SyndromeRNR | qp.Attr().MinRNRTimer&31
 }

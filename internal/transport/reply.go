@@ -259,15 +259,11 @@ func (c *Conn) out(env *Env, payload []mem.Span, n int) {
 
 // nak answers the expected packet. The caller holds Resp.
 func (c *Conn) nak(env *Env, syndrome uint8) {
-	c.send1(env, wire.PSN(c.qp.Expected()), syndrome)
-}
-
-func (c *Conn) send1(env *Env, psn wire.PSN, syndrome uint8) {
 	if c.resp.path == nil {
 		return
 	}
 	h := &env.h
-	c.header(h, psn)
+	c.header(h, wire.PSN(c.qp.Expected()))
 	h.Opcode, h.Syndrome, h.MSN = wire.OpRCAcknowledge, syndrome, c.resp.msn
 	c.out(env, nil, 0)
 }
@@ -275,13 +271,20 @@ func (c *Conn) send1(env *Env, psn wire.PSN, syndrome uint8) {
 // acknowledge sends what is owed: one acknowledgement of everything so far, with what has arrived beyond. The caller holds Resp.
 func (c *Conn) acknowledge(env *Env) {
 	r := &c.resp
-	if !r.owed || r.fresh > 0 || r.path == nil {
-		return
-	}
-	if env.Out.Room() <= 0 {
+	if !r.owed && r.refusal == 0 || r.fresh > 0 || r.path == nil || env.Out.Room() <= 0 {
 		return
 	}
 	r.owed = false
+	if s := r.refusal; s != 0 {
+		r.refusal = 0
+		if s == wire.SyndromeNAKSequence {
+			env.Host.Counters.NAKsSent.Add(1)
+		} else {
+			env.Host.Counters.RNRsSent.Add(1)
+		}
+		c.nak(env, s)
+		return
+	}
 	h := &env.h
 	c.header(h, wire.PSN(c.qp.Expected()).Add(-1))
 	h.Opcode, h.Syndrome, h.MSN = wire.OpRCAcknowledge, syndrome(c.qp), r.msn

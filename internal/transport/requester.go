@@ -57,6 +57,28 @@ func (k *chunks) upTo(p wire.PSN) {
 	}
 }
 
+// back drops those that end after p.
+func (k *chunks) back(p wire.PSN) {
+	for k.n > 0 && k.end[(int(k.head)+int(k.n)-1)%len(k.end)].Diff(p) > 0 {
+		k.n--
+	}
+}
+
+// answered drops the requests whose answers are all here: the responder remembers no more of them than its limit, for when one is asked for
+// again. Under mu.
+func (r *requester) answered() {
+	if r.reads.n == 0 {
+		return
+	}
+	p := r.acked
+	if r.n > 0 {
+		if m := r.at0(); m.replied() && m.got < m.packets && m.psn.Add(int(m.got)).Diff(p) < 0 {
+			p = m.psn.Add(int(m.got))
+		}
+	}
+	r.reads.upTo(p)
+}
+
 // requester gives the requester's state, and makes it with the first work request. Under mu.
 func (c *Conn) requester() *requester {
 	if c.req == nil {

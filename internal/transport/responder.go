@@ -23,9 +23,10 @@ type responder struct {
 	waiting int64  // since when the expected one does; 0: it does not
 	toldAt  int64  // when the peer was last told that we are alive
 
-	nakked   bool // the gap before what arrives has been reported, or an RNR NAK sent
-	owed     bool // an acknowledgement
-	becn     bool // congestion was seen
+	nakked   bool  // the gap before what arrives has been reported, or an RNR NAK sent
+	owed     bool  // an acknowledgement
+	refusal  uint8 // a NAK that is owed: it says that all before it is done, so responses go first
+	becn     bool  // congestion was seen
 	cnpAt    int64
 	fatal    uint8 // syndrome of the NAK that ended the queue pair, for the packet fatalPSN
 	fatalPSN wire.PSN
@@ -55,7 +56,7 @@ func (c *Conn) request(env *Env, a *Arrived) {
 	}
 	switch {
 	case d == 0 && r.waiting == 0:
-		r.nakked = false
+		r.nakked, r.refusal = false, 0
 		switch c.execute(env, a) {
 		case taken:
 			if r.wait.n > 0 {
@@ -98,8 +99,7 @@ func (c *Conn) early(env *Env, a *Arrived, d int) {
 	env.Host.Counters.DropPSN.Add(1)
 	if !r.nakked {
 		r.nakked = true
-		env.Host.Counters.NAKsSent.Add(1)
-		c.nak(env, wire.SyndromeNAKSequence)
+		r.refusal = wire.SyndromeNAKSequence
 	}
 }
 
@@ -357,9 +357,14 @@ func (c *Conn) end(env *Env, ev verbs.AsyncEvent, syndrome uint8) result {
 // ended says why the queue pair takes nothing more. The caller holds Resp.
 func (c *Conn) ended(env *Env, syndrome uint8) result {
 	r := &c.resp
+	if r.fatal != 0 {
+		return dropped
+	}
 	r.fatal, r.fatalPSN = syndrome, wire.PSN(c.qp.Expected())
 	env.Host.Counters.NAKsSent.Add(1)
+	c.stream(env, env.Out.Room()-1) // what comes before, as far as there is room
 	r.pending.drop()
+	r.fresh = 0
 	c.nak(env, syndrome)
 	r.kind, r.owed = 0, false
 	c.forgetWaiting(env)

@@ -193,7 +193,7 @@ func (c *Conn) repairSends(env *Env, p *Path) {
 		k := r.clear(q, min(m.packets-off, uint32(r.high.Diff(q)), uint32(env.Out.Room()), burst))
 		status := verbs.WCSuccess
 		if m.replied() {
-			k = min(k, r.piece(m, off))
+			k = r.piece(m, off) // the whole request again: it has never been executed
 			status = c.askFor(env, p, m, off, k)
 		} else {
 			status = c.emit(env, p, m, off, k, false)

@@ -121,7 +121,7 @@ func sooner(a, b int64) int64 {
 func (c *Conn) goBack() {
 	r := c.req
 	r.at, r.cur = r.acked, r.done
-	r.reads.n = 0
+	r.reads.back(r.acked)
 	r.probeAt = 0
 	r.forget()
 	r.repairAll = true
