@@ -107,8 +107,7 @@ func (c *Client) session(ctx context.Context, e *endpoint, lease *int64) error {
 	err = <-done
 	cancel(err)
 	cause := context.Cause(ctx)
-	<-done
-	<-done
+	_, _ = <-done, <-done
 	if errors.Is(cause, errRestart) {
 		return errRestart
 	}

@@ -107,10 +107,7 @@ func (p *plan) once(key Name) error {
 	return nil
 }
 
-func (p *plan) done(a pb.ApplyResponse_Action) error {
-	p.actions = append(p.actions, a)
-	return nil
-}
+func (p *plan) done(a pb.ApplyResponse_Action) { p.actions = append(p.actions, a) }
 
 // wrong is an error about a field of the object at hand.
 func (p *plan) wrong(field, format string, args ...any) error {
@@ -156,7 +153,8 @@ func (p *plan) planContainer(c *pb.Container) (*pb.Container, error) {
 	old := p.view.containers[key]
 	p.when = append(p.when, unchanged(p.keys.container(key), p.view.conRevs[key]), unchanged(p.keys.network(n.Name), p.view.revs[n.Name]))
 	if old != nil && old.Ip == ip.String() && !old.Ephemeral {
-		return old, p.done(pb.ApplyResponse_ACTION_UNCHANGED)
+		p.done(pb.ApplyResponse_ACTION_UNCHANGED)
+		return old, nil
 	}
 	if owner := p.view.owners[at]; owner != "" && owner != c.Name {
 		return nil, p.wrong("spec.ip", "%s is container %s's", ip, owner)
@@ -175,7 +173,8 @@ func (p *plan) planContainer(c *pb.Container) (*pb.Container, error) {
 	p.when = append(p.when, absent(p.keys.address(c.Network, next.Ip)))
 	p.then = append(p.then, clientv3.OpPut(p.keys.container(key), encode(next)), clientv3.OpPut(p.keys.address(c.Network, next.Ip), c.Name))
 	p.view.containers[key], p.view.owners[at] = next, c.Name
-	return next, p.done(action)
+	p.done(action)
+	return next, nil
 }
 
 // applyView copies what plans are made on. Applying is rare; the copy keeps it simple.

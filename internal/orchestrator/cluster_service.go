@@ -120,7 +120,8 @@ func (s clusterService) Apply(ctx context.Context, r *connect.Request[pb.ApplyRe
 
 // Delete is part of the API.
 func (s clusterService) Delete(ctx context.Context, r *connect.Request[pb.DeleteRequest]) (*connect.Response[pb.DeleteResponse], error) {
-	ref, err := r.Msg.GetRef(), error(nil)
+	ref := r.Msg.GetRef()
+	var err error
 	switch ref.GetKind() {
 	case pb.Kind_KIND_HOST:
 		err = s.store.DeleteHost(ctx, ref.Name, r.Msg.Force)

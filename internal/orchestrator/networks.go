@@ -44,7 +44,8 @@ func (p *plan) planNetwork(n *pb.Network) (*pb.Network, error) {
 	p.when = append(p.when, unchanged(key, p.view.revs[n.Name]))
 	if old != nil {
 		if proto.Equal(old, n) {
-			return n, p.done(pb.ApplyResponse_ACTION_UNCHANGED)
+			p.done(pb.ApplyResponse_ACTION_UNCHANGED)
+			return n, nil
 		}
 		if n.Vni != old.Vni {
 			return nil, p.wrong("spec.vni", "network %s has %d: it stays until the network is deleted", n.Name, old.Vni)
@@ -54,7 +55,8 @@ func (p *plan) planNetwork(n *pb.Network) (*pb.Network, error) {
 		}
 		p.then = append(p.then, clientv3.OpPut(key, encode(n)))
 		p.view.networks[n.Name] = n
-		return n, p.done(pb.ApplyResponse_ACTION_CHANGED)
+		p.done(pb.ApplyResponse_ACTION_CHANGED)
+		return n, nil
 	}
 	if owner := p.view.vnis[n.Vni]; owner != "" {
 		return nil, p.wrong("spec.vni", "%d is network %s's", n.Vni, owner)
@@ -62,7 +64,8 @@ func (p *plan) planNetwork(n *pb.Network) (*pb.Network, error) {
 	p.when = append(p.when, absent(p.keys.vni(n.Vni)))
 	p.then = append(p.then, clientv3.OpPut(key, encode(n)), clientv3.OpPut(p.keys.vni(n.Vni), n.Name))
 	p.view.networks[n.Name], p.view.vnis[n.Vni] = n, n.Name
-	return n, p.done(pb.ApplyResponse_ACTION_CREATED)
+	p.done(pb.ApplyResponse_ACTION_CREATED)
+	return n, nil
 }
 
 // fits says whether the containers that there are have addresses in the network's new prefix.

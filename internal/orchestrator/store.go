@@ -29,8 +29,6 @@ const (
 	maxTries = 50
 	// opPatience is for one exchange with etcd: longer, and it has no majority.
 	opPatience = 5 * time.Second
-	// maxOps is how many operations a transaction may have in an etcd with default settings.
-	maxOps = 128
 )
 
 // failf makes an error that the API answers with.
