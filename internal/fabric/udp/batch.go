@@ -87,8 +87,8 @@ func (b *Batch) Room() int { return cap(b.runs) - b.packets }
 func (b *Batch) Queued() int { return b.packets }
 
 // Queue adds a packet of the given shape to dst. The caller writes header and trailer into what it gives, before the next Queue or
-// Flush. The payload is the first s.Payload bytes of the spans: those of mapped memory are read when the batch is sent and must stay
-// mapped until then. ErrTooLong, ErrShort, or the memory's error (EFAULT) if a process' memory cannot be read.
+// Flush. The payload is the first s.Payload bytes of the spans: those of mapped memory are read when the batch is sent, so they must stay
+// mapped and, if the bytes matter, unchanged until then. ErrTooLong, ErrShort, or the memory's error (EFAULT) if a process' memory cannot be read.
 // A full batch is sent first.
 func (b *Batch) Queue(dst *Dest, s Shape, payload []mem.Span) (*Packet, error) {
 	if uint(s.Header) > HeaderRoom || uint(s.Payload) > MaxPayload || uint(s.Trailer) > TrailerRoom || s.Header+s.Payload+s.Trailer == 0 {

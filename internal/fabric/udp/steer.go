@@ -5,6 +5,7 @@ import "golang.org/x/sys/unix"
 // Steering is how packets are brought to the socket of the core that they arrive on.
 type Steering string
 
+// Ways of steering. Each is tried if the one above it does not work.
 const (
 	SteerNone        Steering = "none"         // one socket: there is nothing to choose
 	SteerProgram     Steering = "program"      // a filter maps the core to the socket (SO_ATTACH_REUSEPORT_CBPF)
