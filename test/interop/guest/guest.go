@@ -44,25 +44,39 @@ type Guest struct {
 // Start boots a guest whose eth0 is on the net and has the addresses, and waits until its rxe0 is there. It ends with the test.
 func Start(t testing.TB, n Net, addresses ...string) *Guest {
 	t.Helper()
-	g, err := boot(Build(t), n, addresses)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		g.Kill()
-		if t.Failed() {
-			t.Logf("console of guest %s:\n%s", g.IP, g.console.tail())
+	return StartAll(t, n, addresses)[0]
+}
+
+// StartAll does so for several guests at the same time, each with addresses of its own.
+func StartAll(t testing.TB, n Net, addresses ...[]string) (guests []*Guest) {
+	t.Helper()
+	image := Build(t)
+	for _, own := range addresses {
+		g, err := boot(image, n, own)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	select {
-	case <-g.ready:
-	case <-g.ended:
-		t.Fatalf("the guest has ended: %v\n%s", g.status, g.console.tail())
-	case <-time.After(patience):
-		t.Fatalf("the guest does not boot\n%s", g.console.tail())
+		t.Cleanup(func() { g.clean(t) })
+		guests = append(guests, g)
 	}
-	g.Run(t, setup(n, addresses))
-	return g
+	for i, g := range guests {
+		select {
+		case <-g.ready:
+		case <-g.ended:
+			t.Fatalf("guest %s has ended: %v\n%s", g.IP, g.status, g.console.tail())
+		case <-time.After(patience):
+			t.Fatalf("guest %s does not boot\n%s", g.IP, g.console.tail())
+		}
+		g.Run(t, setup(n, addresses[i]))
+	}
+	return guests
+}
+
+func (g *Guest) clean(t testing.TB) {
+	g.Kill()
+	if t.Failed() {
+		t.Logf("console of guest %s:\n%s", g.IP, g.console.tail())
+	}
 }
 
 // setup is the script that brings eth0 and rxe0 up. Addresses are usable at once: nobody else is on the bridge with them.

@@ -26,8 +26,7 @@ func TestGuest(t *testing.T) {
 	if out := g.Run(t, "/tmp/say it"); out != "said it\n" {
 		t.Errorf("the program that was put there said %q", out)
 	}
-	g.Start(t, "sleep 0.1; nc -l -p 4000")
-	g.WaitListen(t, 4000)
+	g.Start(t, "sleep 0.1; nc -l -p 4000").WaitListen(t, 4000)
 }
 
 func statuses(t *testing.T, g *Guest) {

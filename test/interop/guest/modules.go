@@ -12,6 +12,7 @@ import (
 // is not there is part of the kernel.
 var wanted = []string{
 	"virtio_pci", "virtio_net", "virtio_console",
+	"sch_netem", "sch_ingress", "cls_matchall", "act_gact", // for tests that want losses
 	"crc32_generic", // rxe's checksum: no program loads it when the kernel asks
 	"ib_uverbs", "rdma_ucm", "ib_umad", "rdma_rxe",
 }

@@ -111,6 +111,10 @@ func (n Net) tap() (f *os.File, err error) {
 	return f, err
 }
 
+// queue is how many packets wait for a guest: those of two messages of 8 MiB at MTU 1024. rxe has no congestion control, and each
+// loss costs it a timeout, or a UC message. Tests that want losses make them.
+const queue = 16384
+
 // plug makes a link a port of the bridge. The calling thread is in the namespace.
 func (n Net) plug(name string) error {
 	tap, err := netlink.LinkByName(name)
@@ -121,5 +125,5 @@ func (n Net) plug(name string) error {
 	if err != nil {
 		return fmt.Errorf("bridge %s: %w", n.Bridge, err)
 	}
-	return errors.Join(netlink.LinkSetMTU(tap, n.MTU), netlink.LinkSetMaster(tap, bridge), netlink.LinkSetUp(tap))
+	return errors.Join(netlink.LinkSetMTU(tap, n.MTU), netlink.LinkSetTxQLen(tap, queue), netlink.LinkSetMaster(tap, bridge), netlink.LinkSetUp(tap))
 }

@@ -55,10 +55,19 @@ func (g *Guest) start(t testing.TB, r proto.Request) *Process {
 	return p
 }
 
-// WaitListen waits until somebody in the guest listens on a TCP port.
-func (g *Guest) WaitListen(t testing.TB, port int) {
+// WaitListen waits until somebody in the guest listens on a TCP port, which ought to be the script.
+func (p *Process) WaitListen(t testing.TB, port int) {
 	t.Helper()
-	g.Run(t, fmt.Sprintf("until grep -q ':%04X [0-9A-F:]* 0A ' /proc/net/tcp /proc/net/tcp6; do usleep 20000; done", port))
+	wait := p.g.Start(t, fmt.Sprintf("until grep -q ':%04X [0-9A-F:]* 0A ' /proc/net/tcp /proc/net/tcp6; do usleep 20000; done", port))
+	select {
+	case <-wait.ended:
+	case <-p.ended:
+		wait.Kill()
+		t.Fatalf("guest %s: %s: ended before it listened, exit status %d\n%s", p.g.IP, p.script, p.status, p.out.tail())
+	case <-time.After(time.Until(p.limit)):
+		wait.Kill()
+		t.Fatalf("guest %s: %s: does not listen\n%s", p.g.IP, p.script, p.out.tail())
+	}
 }
 
 func (p *Process) report(r proto.Report) {
