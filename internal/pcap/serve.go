@@ -17,13 +17,14 @@ const rest = time.Millisecond
 // Who may ask was checked before: packets hold what the containers say to each other.
 func Serve(w http.ResponseWriter, r *http.Request, t *Tap) {
 	if r.URL.Query().Has("stats") {
-		var none Stats
-		last := t.last.Load()
-		if last == nil {
-			last = &none
+		var s Stats
+		running := t.Active() // before the last one's are read, which are written before the tap is off
+		if last := t.last.Load(); last != nil {
+			s = *last
 		}
+		s.Running = running
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(last) // a client that went away is nobody's error
+		_ = json.NewEncoder(w).Encode(s) // a client that went away is nobody's error
 		return
 	}
 	q, err := parseQuery(r.URL.Query())

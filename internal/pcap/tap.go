@@ -30,6 +30,7 @@ func (f *Filter) addrs(src, dst netip.Addr) bool {
 type Stats struct {
 	Captured uint64 `json:"captured"`
 	Dropped  uint64 `json:"dropped"` // since the reader did not keep up
+	Running  bool   `json:"running"` // another capture runs now, or this one has not quite ended
 }
 
 // Active says whether somebody listens. It costs one atomic load: ask before anything is done for a capture.
@@ -102,8 +103,8 @@ func (t *Tap) start(f Filter) (*ring, error) {
 
 // stop switches the tap off. A worker that writes to the ring still is the last to hold it.
 func (t *Tap) stop(r *ring, captured uint64) {
-	t.ring.Store(nil)
 	t.last.Store(&Stats{Captured: captured, Dropped: r.dropped.Load()})
+	t.ring.Store(nil)
 }
 
 const (
