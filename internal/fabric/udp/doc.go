@@ -42,5 +42,5 @@
 //
 // Threads. A Batch and a Receiver belong to one worker, which alone calls their methods; both may be used within the
 // same turn. Open, Close and the reading of Features and Counters: any goroutine, Close only after the workers have stopped using
-// the Port. A Dest is immutable.
+// the Port. A worker that has no Socket sends from another's by a Batch of its own (Port.NewBatch). A Dest is immutable.
 package udp
