@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -39,6 +40,7 @@ type orchestratorFlags struct {
 	cidr          string
 	ca, cert, key string // files, of etcd
 	verbose       bool
+	attached      bool
 }
 
 func (f *orchestratorFlags) register(cmd *cobra.Command) {
@@ -55,6 +57,11 @@ func (f *orchestratorFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.cfg.HostTTL, "host-ttl", orchestrator.DefaultHostTTL, "how long a host counts as there without a word from it")
 	flags.StringVar(&f.cidr, "network-cidr", "10.77.0.0/16", "the addresses of the network named default, a `prefix`, when it is made")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
+	// What freeflow up starts it with.
+	flags.BoolVar(&f.cfg.ListenOptional, "listen-optional", false, "go on without TCP if the address is taken")
+	flags.BoolVar(&f.attached, "attached", false, "end when standard input does")
+	_ = flags.MarkHidden("listen-optional")
+	_ = flags.MarkHidden("attached")
 }
 
 func (f *orchestratorFlags) config() (orchestrator.Config, error) {
@@ -109,6 +116,12 @@ func (f *orchestratorFlags) serve(parent context.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(parent, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if f.attached {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+	}
 	s, err := orchestrator.Start(ctx, cfg)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil
@@ -119,6 +132,10 @@ func (f *orchestratorFlags) serve(parent context.Context) error {
 	where := "this machine only"
 	if s.Addr() != nil {
 		where = "https://" + s.Addr().String()
+	}
+	if f.attached {
+		<-s.Done()
+		return s.Err()
 	}
 	fmt.Printf("freeflow orchestrator is ready: %s, data directory %s\n", where, cfg.DataDir)
 	<-s.Done()

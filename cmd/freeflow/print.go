@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -80,20 +82,23 @@ func (t table[T]) print(w io.Writer, rows []T) error {
 }
 
 var hostTable = table[admin.HostRow]{
-	"NAME\tIP\tMODE\tSTATE\tCONTAINERS",
-	func(r admin.HostRow) []any { return []any{r.Name, orDash(r.IP), r.Mode, r.State, r.Containers} },
+	"NAME\tIP\tSTATE\tSINCE\tCONTAINERS",
+	func(r admin.HostRow) []any {
+		return []any{r.Name, orDash(r.IP), r.State, moment(r.Since), r.Containers}
+	},
 }
 
 var networkTable = table[admin.NetworkRow]{
-	"NAME\tCIDR\tMTU\tBRIDGE\tCONTAINERS",
-	func(r admin.NetworkRow) []any { return []any{r.Name, r.CIDR, r.MTU, r.Bridge, r.Containers} },
+	"NAME\tVNI\tCIDR\tTENANT\tMTU\tBRIDGE\tCONTAINERS",
+	func(r admin.NetworkRow) []any {
+		return []any{r.Name, r.VNI, r.CIDR, orDash(r.Tenant), orDash(r.MTU), orDash(r.Bridge), r.Containers}
+	},
 }
 
 var containerTable = table[admin.ContainerRow]{
-	"NAME\tNETWORK\tIP\tMODE\tPID\tQPS\tMRS\tSTARTED\tCOMMAND",
+	"NAME\tNETWORK\tHOST\tIP\tMODE\tPID\tQPS\tMRS\tSTARTED\tCOMMAND",
 	func(r admin.ContainerRow) []any {
-		started := r.Created.Local().Format("2006-01-02 15:04:05")
-		return []any{r.Name, r.Network, r.IP, r.Mode, r.PID, r.QPs, r.MRs, started, printable(strings.Join(r.Command, " "))}
+		return []any{r.Name, r.Network, r.Host, r.IP, orDash(r.Mode), orDash(r.PID), r.QPs, r.MRs, moment(r.Created), orDash(printable(strings.Join(r.Command, " ")))}
 	},
 }
 
@@ -106,11 +111,19 @@ var qpTable = table[admin.QPRow]{
 }
 
 var mrTable = table[admin.MRRow]{
-	"CONTAINER\tPID\tLKEY\tRKEY\tADDRESS\tLENGTH\tSHARED\tACCESS",
+	"ID\tCONTAINER\tPID\tLKEY\tRKEY\tADDRESS\tLENGTH\tSHARED\tACCESS",
 	func(r admin.MRRow) []any {
-		return []any{r.Container, r.PID, fmt.Sprintf("%#08x", r.LKey), fmt.Sprintf("%#08x", r.RKey),
+		return []any{r.Host + "/" + strconv.FormatUint(r.ID, 10), r.Container, r.PID, fmt.Sprintf("%#08x", r.LKey), fmt.Sprintf("%#08x", r.RKey),
 			fmt.Sprintf("%#x", r.Addr), size(r.Length), size(r.Shared), orDash(r.Access)}
 	},
+}
+
+// moment is a time as people read it.
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
 }
 
 // orDash shows that there is nothing.

@@ -19,7 +19,8 @@ func rootCommand() *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) { runtime.UnlockOSThread() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(upCommand(), routerCommand(), runCommand(), getCommand(), doctorCommand(), benchCommand(), versionCommand())
+	root.AddCommand(upCommand(), orchestratorCommand(), tokenCommand(), routerCommand(), runCommand(), getCommand(),
+		applyCommand(), deleteCommand(), captureCommand(), doctorCommand(), benchCommand(), versionCommand())
 	return root
 }
 

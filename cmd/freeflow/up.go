@@ -3,99 +3,109 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net/netip"
+	"io"
 	"os"
+	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/freeflow-rdma/freeflow/internal/admin"
+	"connectrpc.com/connect"
+
+	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
+	"github.com/freeflow-rdma/freeflow/internal/cluster"
+	"github.com/freeflow-rdma/freeflow/internal/orchestrator"
 	"github.com/freeflow-rdma/freeflow/internal/router"
 )
 
 func upCommand() *cobra.Command {
 	var f routerFlags
+	var network, listen string
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Serve RDMA to the containers of this host, alone",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return f.serve(cmd.Context()) },
+		Short: "Serve RDMA to the containers of this host, with an orchestrator of its own",
+		Long: `Serve RDMA to the containers of this host: a router and an orchestrator in one. With --host-ip and --listen others can
+join: freeflow token create prints what they need.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := f.config()
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			return up(ctx, cfg, "--listen", listen, "--network-cidr", network)
+		},
 	}
 	f.register(cmd)
+	cmd.Flags().StringVar(&network, "network", "10.77.0.0/16", "the addresses of the network named default, a `prefix`, when it is made")
+	cmd.Flags().StringVar(&listen, "listen", orchestrator.DefaultListen, "the `address` at which other hosts find the orchestrator; none: nobody does")
 	return cmd
 }
 
-func routerCommand() *cobra.Command {
-	var f routerFlags
-	cmd := &cobra.Command{
-		Use:   "router",
-		Short: "Serve RDMA to the containers of this host",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return f.serve(cmd.Context()) },
-	}
-	f.register(cmd)
-	return cmd
-}
-
-// routerFlags are those of the commands that serve.
-type routerFlags struct {
-	runDir, dataDir string
-	network         string
-	mode            string
-	verbose         bool
-}
-
-func (f *routerFlags) register(cmd *cobra.Command) {
-	runDirFlag(cmd, &f.runDir)
-	flags := cmd.Flags()
-	flags.StringVar(&f.dataDir, "data-dir", "/var/lib/freeflow", "the `directory` of what is kept across restarts")
-	flags.StringVar(&f.network, "network", "10.77.0.0/16", "the addresses of the network named default, a `prefix`")
-	flags.StringVar(&f.mode, "mode", "auto", "how to work for containers that ask for nothing: auto, fast or low")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
-}
-
-// serve runs the router until it is told to end. It says one line when containers can come.
-func (f *routerFlags) serve(parent context.Context) error {
-	prefix, err := netip.ParsePrefix(f.network)
-	if err != nil {
-		return fmt.Errorf("--network: %w", err)
-	}
-	runDir, err := filepath.Abs(f.runDir)
-	if err != nil {
-		return fmt.Errorf("--run-dir: %w", err)
-	}
-	library, err := embeddedLibrary()
+// up runs an orchestrator and a router on it. The orchestrator is a process of its own: what it does with memory must not keep the router's
+// workers waiting. It ends with this one, however that ends.
+func up(told context.Context, cfg router.Config, flags ...string) error {
+	cmd, input, err := startOrchestrator(cfg.DataDir, flags)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(parent, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	go announce(ctx, runDir, prefix)
-	return router.Run(ctx, router.Config{
-		RunDir: runDir, DataDir: f.dataDir, Network: prefix, Mode: f.mode, Log: f.logger(), Library: library,
-	})
-}
-
-func (f *routerFlags) logger() *slog.Logger {
-	level := slog.LevelInfo
-	if f.verbose {
-		level = slog.LevelDebug
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() {
+		_ = input.Close()
+		<-ended
+	}()
+	ctx, cancel := context.WithCancelCause(told)
+	defer cancel(nil)
+	go func() {
+		err := <-ended
+		ended <- err
+		cancel(fmt.Errorf("the orchestrator has ended: %w", err))
+	}()
+	cfg.Orchestrators = []string{"unix:" + orchestrator.RouterSocketPath(cfg.DataDir)}
+	cfg.NewToken = func(ctx context.Context) (string, error) { return ownToken(ctx, cfg.DataDir) }
+	err = serve(ctx, cfg)
+	if err == nil && told.Err() == nil {
+		err = context.Cause(ctx)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return err
 }
 
-// announce says that the router is ready when it answers, as anybody else would find it.
-func announce(ctx context.Context, runDir string, network netip.Prefix) {
-	client := admin.NewClient(runDir)
-	for ctx.Err() == nil {
-		if s, err := client.Status(ctx); err == nil && s.PID == os.Getpid() {
-			fmt.Printf("freeflow is ready: network default %s, run directory %s\n", network, runDir)
-			return
+// startOrchestrator starts this program as an orchestrator that ends when the pipe that is given is closed.
+func startOrchestrator(dataDir string, flags []string) (*exec.Cmd, io.Closer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the orchestrator: %w", err)
+	}
+	cmd := exec.Command(self, append([]string{"orchestrator", "--attached", "--listen-optional", "--data-dir", dataDir}, flags...)...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt at the terminal is for this process, which ends it in its turn
+	input, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the orchestrator: %w", err)
+	}
+	return cmd, input, nil
+}
+
+// ownToken asks the orchestrator of this machine for a token, once it answers.
+func ownToken(ctx context.Context, dataDir string) (string, error) {
+	o := cluster.OpenOperator(orchestrator.SocketPath(dataDir))
+	defer o.Close()
+	for {
+		answer, err := o.CreateToken(ctx, connect.NewRequest(&pb.CreateTokenRequest{TtlMs: time.Minute.Milliseconds(), SingleUse: true}))
+		if err == nil {
+			return answer.Msg.Token, nil
 		}
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }

@@ -87,6 +87,7 @@ type ContainerRow struct {
 	ID      string            `json:"id"`
 	Name    string            `json:"name"`
 	Network string            `json:"network"`
+	Host    string            `json:"host"`
 	IP      netip.Addr        `json:"ip"`
 	GIDs    []netip.Addr      `json:"gids"`
 	Mode    string            `json:"mode"`
@@ -117,6 +118,8 @@ type QPRow struct {
 
 // MRRow is a memory region in a list.
 type MRRow struct {
+	ID        uint64 `json:"id"` // in the memory map
+	Host      string `json:"host"`
 	Container string `json:"container"`
 	PID       int    `json:"pid"`
 	LKey      uint32 `json:"lkey"`
@@ -130,7 +133,9 @@ type MRRow struct {
 // NetworkRow is a network in a list.
 type NetworkRow struct {
 	Name       string       `json:"name"`
+	VNI        uint32       `json:"vni"`
 	CIDR       netip.Prefix `json:"cidr"`
+	Tenant     string       `json:"tenant,omitempty"`
 	Bridge     string       `json:"bridge"`
 	MTU        int          `json:"mtu"`
 	Containers int          `json:"containers"`
@@ -141,6 +146,9 @@ type HostRow struct {
 	Name       string     `json:"name"`
 	IP         netip.Addr `json:"ip,omitzero"`
 	Mode       string     `json:"mode"`
-	State      string     `json:"state"`
+	State      string     `json:"state"` // ready or gone
+	Since      time.Time  `json:"since,omitzero"`
+	Version    string     `json:"version,omitempty"`
+	Features   []string   `json:"features,omitempty"`
 	Containers int        `json:"containers"`
 }

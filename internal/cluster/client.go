@@ -178,6 +178,8 @@ func tidy(err error) error {
 		return fmt.Errorf("%s: %w", e.Message(), ErrNotFound)
 	case connect.CodeResourceExhausted:
 		return fmt.Errorf("%s: %w", e.Message(), ErrExhausted)
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded:
+		return fmt.Errorf("%s: %w", e.Message(), ErrUnreachable)
 	}
 	return fmt.Errorf("%s", e.Message())
 }

@@ -38,6 +38,7 @@ type Host struct {
 	runDir   string
 	log      *slog.Logger
 	registry *Registry
+	further  []netip.Addr // GIDs that every container has besides its own
 	net      *vnet.Host
 	own      *vnet.Namespace // the router's
 
@@ -84,6 +85,33 @@ func (h *Host) AddNetwork(name string, prefix netip.Prefix, mtu int) error {
 	return h.net.AddNetwork(name, mtu)
 }
 
+// ShareGID gives every container that is added from now on one more GID: the host's own address, from which peers are reached that are in
+// none of the networks.
+func (h *Host) ShareGID(ip netip.Addr) { h.further = []netip.Addr{netip.AddrFrom16(ip.As16())} }
+
+// HasNetwork says whether AddNetwork has made the network.
+func (h *Host) HasNetwork(name string) bool {
+	_, ok := h.registry.Networks()[name]
+	return ok
+}
+
+// Links are the host's ends of the networks, for joining them with other hosts'.
+func (h *Host) Links() *vnet.Host { return h.net }
+
+// Check refuses what cannot be served, and fills in ID, network and name. chosen says that the name is the caller's wish.
+func (h *Host) Check(spec *admin.ContainerSpec) (chosen bool, err error) {
+	if err := checkSpec(spec); err != nil {
+		return false, err
+	}
+	if spec.ID == "" {
+		spec.ID = newID()
+	}
+	if spec.Name == "" {
+		spec.Name = ownName(spec.ID)
+	}
+	return spec.Name != ownName(spec.ID), nil
+}
+
 // Networks lists the networks.
 func (h *Host) Networks() []admin.NetworkRow {
 	used := make(map[string]int)
@@ -110,7 +138,7 @@ func (h *Host) Add(peer admin.Peer, spec admin.ContainerSpec) (*Container, error
 		return nil, err
 	}
 	c := &Container{
-		Entry: entry, GIDs: GIDs(entry.IP), Root: filepath.Join(h.containerDir(entry.ID), "root"),
+		Entry: entry, GIDs: GIDs(entry.IP, h.further...), Root: filepath.Join(h.containerDir(entry.ID), "root"),
 		NetNS: peer.NetNS, PID: peer.PID, Created: time.Now(),
 	}
 	if err := h.enter(c); err != nil {

@@ -12,11 +12,12 @@ import (
 const ReturnTime = 30 * time.Second
 
 // Recover finds out what an earlier router of this run directory left, after the networks were added. The
-// addresses of containers that are still alive are kept for them, for ReturnTime; all else is removed.
-func (h *Host) Recover() error {
+// addresses of containers that are still alive are kept for them, for ReturnTime; all else is removed. It gives the IDs of those alive;
+// gone is told of each that does not come back.
+func (h *Host) Recover(gone func(id string)) (map[string]bool, error) {
 	left, err := h.net.Left()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	alive := make(map[string]bool)
 	for _, port := range left {
@@ -25,24 +26,24 @@ func (h *Host) Recover() error {
 	}
 	entries, err := os.ReadDir(containersDir(h.runDir))
 	if err != nil {
-		return fmt.Errorf("look for what an earlier router left: %w", err)
+		return nil, fmt.Errorf("look for what an earlier router left: %w", err)
 	}
 	for _, e := range entries {
 		if !alive[e.Name()] {
 			if err := os.RemoveAll(h.containerDir(e.Name())); err != nil {
-				return fmt.Errorf("remove what an earlier router left: %w", err)
+				return nil, fmt.Errorf("remove what an earlier router left: %w", err)
 			}
 		}
 	}
 	if len(left) > 0 {
 		h.log.Info("waiting for containers of an earlier router", "containers", len(left))
-		h.expiry = time.AfterFunc(ReturnTime, func() { h.expire(left) })
+		h.expiry = time.AfterFunc(ReturnTime, func() { h.expire(left, gone) })
 	}
-	return nil
+	return alive, nil
 }
 
 // expire gives up on those that did not come back.
-func (h *Host) expire(left []vnet.Port) {
+func (h *Host) expire(left []vnet.Port, gone func(id string)) {
 	for _, port := range left {
 		if !h.registry.Retire(port.Container) {
 			continue
@@ -54,5 +55,6 @@ func (h *Host) expire(left []vnet.Port) {
 			h.log.Warn("a container's files are left", "container", port.Container, "error", err)
 		}
 		h.registry.Forget(port.Container)
+		gone(port.Container)
 	}
 }

@@ -136,7 +136,7 @@ func (r *Registry) Add(spec admin.ContainerSpec) (Entry, error) {
 		return Entry{}, fmt.Errorf("container ID %s is in use: %w", spec.ID, admin.ErrConflict)
 	}
 	if spec.Name == "" {
-		spec.Name = "c-" + spec.ID
+		spec.Name = ownName(spec.ID)
 	}
 	if _, taken := r.names[spec.Name]; taken {
 		return Entry{}, fmt.Errorf("a container named %q is running already: choose another --name: %w", spec.Name, admin.ErrConflict)
@@ -193,6 +193,9 @@ func (n *network) take(spec admin.ContainerSpec) (netip.Addr, error) {
 func (n *network) assignable(ip netip.Addr) bool {
 	return n.prefix.Contains(ip) && ip != n.prefix.Addr() && n.prefix.Contains(ip.Next())
 }
+
+// ownName is the name of a container that nobody named.
+func ownName(id string) string { return "c-" + id }
 
 // newID makes an ID that no container had before.
 func newID() string {

@@ -116,6 +116,24 @@ func (c *Carrier) Stop(eng *engine.Engine) {
 	c.ports = nil
 }
 
+// FabricOf names what carries a connected queue pair's messages: "local", "geneve" or "plain"; empty if nothing does yet.
+func (c *Carrier) FabricOf(dev *verbs.Device, n verbs.QPN) string {
+	qp := dev.QP(n)
+	if qp == nil || qp.Type == verbs.TypeUD {
+		return ""
+	}
+	switch linkOf(qp).side.Load() {
+	case here:
+		return "local"
+	case away:
+		if r := linkOf(qp).route.Load(); r != nil && r.path != nil && r.path.Tag.(*way).plain {
+			return "plain"
+		}
+		return "geneve"
+	}
+	return ""
+}
+
 // Ports are the open ports, for their counters.
 func (c *Carrier) Ports() []*udp.Port { return c.ports }
 

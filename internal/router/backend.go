@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/freeflow-rdma/freeflow/internal/admin"
+	"github.com/freeflow-rdma/freeflow/internal/cluster"
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
@@ -22,28 +23,30 @@ type backend struct {
 	host    *container.Host
 	dev     *verbs.Device
 	srv     *server
+	member  *member
 	started time.Time
 
 	mu      sync.Mutex
 	tenants map[string]*verbs.Container // by ID
 }
 
-func newBackend(cfg Config, host *container.Host, dev *verbs.Device, srv *server) *backend {
-	return &backend{cfg: cfg, host: host, dev: dev, srv: srv, started: time.Now(), tenants: make(map[string]*verbs.Container)}
-}
-
 // RegisterContainer gives a container its network and files, then its virtual device.
-func (b *backend) RegisterContainer(_ context.Context, peer admin.Peer, spec admin.ContainerSpec) (admin.ContainerInfo, error) {
-	c, err := b.host.Add(peer, spec)
-	if err != nil {
+func (b *backend) RegisterContainer(ctx context.Context, peer admin.Peer, spec admin.ContainerSpec) (admin.ContainerInfo, error) {
+	if err := b.member.register(ctx, &spec); err != nil {
 		return admin.ContainerInfo{}, err
 	}
-	v, err := virtualDevice(c)
+	c, err := b.host.Add(peer, spec)
+	if err != nil {
+		b.member.unregister(spec.Network, spec.Name, spec.ID)
+		return admin.ContainerInfo{}, err
+	}
+	v, err := b.virtualDevice(c)
 	if err == nil {
 		err = b.dev.AddContainer(v)
 	}
 	if err != nil {
 		b.host.Remove(c.ID)
+		b.member.unregister(c.Network, c.Name, c.ID)
 		return admin.ContainerInfo{}, err
 	}
 	b.mu.Lock()
@@ -55,15 +58,21 @@ func (b *backend) RegisterContainer(_ context.Context, peer admin.Peer, spec adm
 }
 
 // virtualDevice is a container as verbs knows it.
-func virtualDevice(c *container.Container) (*verbs.Container, error) {
+func (b *backend) virtualDevice(c *container.Container) (*verbs.Container, error) {
 	mode, err := engine.ParseMode(c.Mode)
 	if err != nil {
 		return nil, err
 	}
 	guid := container.NodeGUID(vnet.MAC(c.IP))
 	v := &verbs.Container{ID: c.ID, Name: c.Name, Network: c.Network, GUID: binary.BigEndian.Uint64(guid[:]), Mode: mode}
-	for _, gid := range c.GIDs {
+	for i, gid := range c.GIDs {
 		v.GIDs = append(v.GIDs, verbs.GIDOf(gid))
+		if len(b.cfg.External) > 0 && gid.Unmap() == b.cfg.HostIP {
+			v.HostGID = i
+		}
+	}
+	if n := b.member.client.State().Network(c.Network); n != nil {
+		v.VNI = n.VNI
 	}
 	return v, nil
 }
@@ -80,6 +89,7 @@ func (b *backend) UnregisterContainer(id string) {
 	b.srv.removeTenant(v)
 	b.dev.RemoveContainer(v)
 	b.host.Remove(id)
+	b.member.unregister(v.Network, v.Name, id)
 	b.cfg.Log.Info("container removed", "container", v.Name, "id", id)
 }
 
@@ -98,14 +108,8 @@ func version() string {
 	return ""
 }
 
-// Networks lists the networks.
-func (b *backend) Networks() []admin.NetworkRow { return b.host.Networks() }
-
-// Hosts lists the hosts: this one, as long as no orchestrator knows of others.
-func (b *backend) Hosts() []admin.HostRow {
-	name, err := os.Hostname()
-	if err != nil {
-		name = "localhost"
-	}
-	return []admin.HostRow{{Name: name, Mode: b.cfg.Mode, State: "ready", Containers: len(b.host.List())}}
+// lost ends a container whose name or address the cluster has given to another (cluster.Config.OnLost).
+func (b *backend) lost(n cluster.Name, instance, reason string) {
+	b.cfg.Log.Warn("container is lost", "container", n.Name, "network", n.Network, "reason", reason)
+	go b.UnregisterContainer(instance)
 }

@@ -8,34 +8,37 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/freeflow-rdma/freeflow/internal/admin"
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/engine"
-	"github.com/freeflow-rdma/freeflow/internal/fabric/local"
+	"github.com/freeflow-rdma/freeflow/internal/fabric"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
-// DefaultPrefix are the addresses of the network named default.
-var DefaultPrefix = netip.MustParsePrefix("10.77.0.0/16")
-
 // Config says how a router runs.
 type Config struct {
-	RunDir  string       // sockets, the library, the containers' files
-	DataDir string       // what outlives a router; nothing yet
-	Network netip.Prefix // of the network named default; DefaultPrefix if zero
-	Mode    string       // of containers that ask for none: auto, fast or low
+	RunDir  string // sockets, the library, the containers' files
+	DataDir string // what outlives a router: who it is in the cluster, and what it knows of it
+	Mode    string // of containers that ask for none: auto, fast or low
 	Log     *slog.Logger
 	Library []byte // libfreeflow.so
+
+	Orchestrators []string // URLs (cluster.Config)
+	Token         string   // to join with
+	// NewToken, if set, gives a token to join with where none is given and it turns out that one is needed.
+	NewToken func(context.Context) (string, error)
+	HostName string
+
+	HostIP   netip.Addr     // of this host on the underlay; invalid: no other host is reached
+	External []netip.Prefix // peers that are no routers, reached by plain RoCEv2 from HostIP
 }
 
 // Run is the router of cfg.RunDir until ctx ends. Contexts that are open then get IBV_EVENT_DEVICE_FATAL; containers live on and register
 // with the next router.
 func Run(ctx context.Context, cfg Config) (err error) {
-	if cfg.Network == (netip.Prefix{}) {
-		cfg.Network = DefaultPrefix
-	}
 	mode, err := engine.ParseMode(cfg.Mode)
 	if err != nil {
 		return fmt.Errorf("start router: %w", err)
@@ -53,34 +56,47 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := container.InstallLibrary(cfg.RunDir, cfg.Library); err != nil {
 		return err
 	}
+	b := &backend{cfg: cfg, started: time.Now(), tenants: make(map[string]*verbs.Container)}
+	client, err := join(ctx, cfg, b.lost)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
 	eng, err := engine.New(cfg.Log)
 	if err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
 	defer eng.Close()
-	host, err := newHost(cfg)
+	host, err := container.NewHost(cfg.RunDir, cfg.Mode, cfg.Log)
+	if err != nil {
+		return fmt.Errorf("set up containers: %w", err)
+	}
+	defer func() { err = errors.Join(err, host.Close()) }()
+	carrier := fabric.New()
+	carrier.Bind(eng)
+	dev := verbs.NewDevice(cfg.Log, eng, carrier)
+	stop, err := openUnderlay(cfg, eng, dev, carrier)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, host.Close()) }()
-	dev := verbs.NewDevice(cfg.Log, eng, local.Carrier{})
+	defer stop()
+	if len(cfg.External) > 0 {
+		host.ShareGID(cfg.HostIP)
+	}
+	member := newMember(cfg, client, host, carrier, dev)
+	if err := member.recover(); err != nil {
+		return fmt.Errorf("set up containers: %w", err)
+	}
+	following, unfollow := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		member.follow(following)
+	}()
+	defer func() { unfollow(); <-done }()
 	srv := newServer(device{dev}, cfg.Log, perContainer(files))
-	return serve(ctx, cfg.RunDir, srv, newBackend(cfg, host, dev, srv))
-}
-
-// newHost takes over the containers' side of the machine.
-func newHost(cfg Config) (*container.Host, error) {
-	host, err := container.NewHost(cfg.RunDir, cfg.Mode, cfg.Log)
-	if err != nil {
-		return nil, fmt.Errorf("set up containers: %w", err)
-	}
-	if err = host.AddNetwork(container.DefaultNetwork, cfg.Network, 0); err == nil {
-		err = host.Recover()
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("set up containers: %w", err), host.Close())
-	}
-	return host, nil
+	b.host, b.dev, b.srv, b.member = host, dev, srv, member
+	return serve(ctx, cfg.RunDir, srv, b)
 }
 
 // serve opens both sockets and answers on them until ctx ends. The socket for programs comes first: whoever sees the admin

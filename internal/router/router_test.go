@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/admin"
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
+	"github.com/freeflow-rdma/freeflow/internal/orchestrator"
 )
 
 func TestLockRunDir(t *testing.T) {
@@ -76,7 +76,14 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, SocketName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{RunDir: dir, Network: netip.MustParsePrefix("10.213.0.0/16"), Log: slog.New(slog.DiscardHandler), Library: []byte("library")}
+	log := slog.New(slog.DiscardHandler)
+	orch, err := orchestrator.Start(t.Context(), orchestrator.Config{DataDir: t.TempDir(), Listen: "none", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer orch.Close()
+	cfg := Config{RunDir: dir, DataDir: t.TempDir(), Orchestrators: []string{orch.RouterURL()}, HostName: "host", Log: log, Library: []byte("library"),
+		NewToken: func(ctx context.Context) (string, error) { return orch.CreateToken(ctx, time.Minute, true) }}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)

@@ -137,7 +137,10 @@ func (c *Context) Close() {
 	c.bell = nil
 	c.qps.each(func(_ uint32, qp *QP) { c.dev.qps.release(uint32(qp.Num)) })
 	c.mws.each(func(_ uint32, w *window) { c.dev.keys.release(w.index) })
-	c.mrs.each(func(_ uint32, mr *MR) { c.dev.keys.release(mr.index) })
+	c.mrs.each(func(_ uint32, mr *MR) {
+		c.dev.forgetMR(mr)
+		c.dev.keys.release(mr.index)
+	})
 	for _, ch := range c.channels {
 		ch.close()
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -46,6 +47,23 @@ type Device struct {
 	mtu      atomic.Uint32                       // SetMTU's
 	mu       sync.Mutex                          // of networks and containers
 	conts    map[string]*Container
+	mrWatch  MRWatch
+	lastMR   atomic.Uint64
+}
+
+// MRWatch is told of every registration that comes and goes. Its methods are called under a context's lock and return at once.
+type MRWatch interface {
+	AddMR(MRRow)
+	RemoveMR(id uint64)
+}
+
+// WatchMRs says who is told. To be called before there are contexts.
+func (d *Device) WatchMRs(w MRWatch) { d.mrWatch = w }
+
+func (d *Device) forgetMR(mr *MR) {
+	if d.mrWatch != nil {
+		d.mrWatch.RemoveMR(mr.id)
+	}
 }
 
 // firstQPN: 0 and 1 are the management queue pairs'.
@@ -58,6 +76,7 @@ func NewDevice(log *slog.Logger, eng *engine.Engine, carrier Carrier) *Device {
 		tags: make([]atomic.Uint32, 1<<22), ctxs: newTable[Context](1, 1<<20)}
 	d.networks.Store(&map[string]*network{})
 	d.mtu.Store(MaxMTU)
+	d.lastMR.Store(uint64(mathrand.Uint32()) << 20) // not where an earlier router began
 	// Windows are found under their key's index, so this table never reserves; its chunks appear as keys do.
 	d.windows.shadow()
 	return d

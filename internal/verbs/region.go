@@ -44,6 +44,7 @@ type backing struct {
 // MR is a registration as the control path sees it.
 type MR struct {
 	Handle Handle
+	id     uint64 // in the memory map
 	index  uint32
 	pd     *pd
 	init   MRInit
@@ -100,12 +101,15 @@ func (c *Context) RegMR(p *Process, a MRInit) (MRInfo, error) {
 	if a.Access&AccessZeroBased != 0 {
 		iova = 0
 	}
-	mr := &MR{Handle: Handle(handle), index: index, pd: pd, init: a}
+	mr := &MR{Handle: Handle(handle), id: c.dev.lastMR.Add(1), index: index, pd: pd, init: a}
 	mr.reg = &region{key: nextKey(index, c.dev.newTag(index)), pd: pd, access: a.Access, iova: iova, length: a.Length, base: a.Start,
 		remote: a.Access&accessRemote != 0, owner: mr, mem: &backing{proc: p, pieces: pieces}}
 	c.mrs.put(handle, mr)
 	c.dev.keys.put(index, mr.reg)
 	pd.refs.Add(1)
+	if w := c.dev.mrWatch; w != nil {
+		w.AddMR(mr.reg.row(0))
+	}
 	return MRInfo{Handle: mr.Handle, LKey: LKey(mr.reg.key), RKey: RKey(mr.reg.key)}, nil
 }
 
@@ -157,7 +161,7 @@ func (c *Context) DeregMR(h Handle) error {
 	return nil
 }
 
-// RevokeMR takes the remote rights of the registration that has a key away, and those of the windows on it: peers' requests fail from now on.
+// RevokeMR takes the remote rights of the registration that has a key (its LKey and RKey are the same) away, and those of the windows on it: peers' requests fail from now on.
 // The program goes on using it locally. ENOENT if there is no such key.
 func (d *Device) RevokeMR(key RKey) error {
 	r := d.keys.get(uint32(key) >> 8)
@@ -187,6 +191,7 @@ func (d *Device) RevokeMR(key RKey) error {
 
 // dropMR gives back the indices of a registration whose key is cleared already.
 func (c *Context) dropMR(mr *MR) {
+	c.dev.forgetMR(mr)
 	c.dev.keys.release(mr.index)
 	c.mrs.release(uint32(mr.Handle))
 	mr.pd.refs.Add(-1)

@@ -21,6 +21,7 @@ type QPRow struct {
 
 // MRRow is a registration as operators see it. Shared is the number of bytes that need no help of the process.
 type MRRow struct {
+	ID             uint64 // never another's on this host
 	Container      *Container
 	PID            int
 	LKey           LKey
@@ -55,19 +56,24 @@ func (d *Device) MRs() []MRRow {
 		if r.owner == nil {
 			return
 		}
-		row := MRRow{Container: r.pd.ctx.cont, PID: r.mem.proc.PID, LKey: LKey(r.key), Start: r.base, Length: r.length, Access: r.access,
-			WindowsBoundTo: int(r.owner.refs.Load())}
-		if r.remote {
-			row.RKey = RKey(r.key)
-		}
-		for _, p := range r.mem.pieces {
-			row.Shared += uint64(len(p.b))
-		}
-		row.Shared = min(row.Shared, row.Length)
-		rows = append(rows, row)
+		rows = append(rows, r.row(int(r.owner.refs.Load())))
 	})
 	slices.SortFunc(rows, func(a, b MRRow) int { return cmp.Compare(a.LKey, b.LKey) })
 	return rows
+}
+
+// row is a memory region for operators.
+func (r *region) row(windows int) MRRow {
+	row := MRRow{ID: r.owner.id, Container: r.pd.ctx.cont, PID: r.mem.proc.PID, LKey: LKey(r.key), Start: r.base, Length: r.length,
+		Access: r.access, WindowsBoundTo: windows}
+	if r.remote {
+		row.RKey = RKey(r.key)
+	}
+	for _, p := range r.mem.pieces {
+		row.Shared += uint64(len(p.b))
+	}
+	row.Shared = min(row.Shared, row.Length)
+	return row
 }
 
 // Contexts counts the open contexts of the host.

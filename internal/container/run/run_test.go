@@ -67,7 +67,7 @@ func routerMain(runDir string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(container.InstallLibrary(runDir, library), host.Recover()); err != nil {
+	if err := errors.Join(container.InstallLibrary(runDir, library), recovered(host)); err != nil {
 		return err
 	}
 	server, err := admin.Listen(runDir, backend{host}, log)
@@ -102,4 +102,9 @@ func (b backend) Containers() []admin.ContainerRow {
 		rows = append(rows, admin.ContainerRow{ID: c.ID, Name: c.Name, IP: c.IP, Command: c.Command, PID: c.PID})
 	}
 	return rows
+}
+
+func recovered(h *container.Host) error {
+	_, err := h.Recover(func(string) {})
+	return err
 }
