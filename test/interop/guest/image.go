@@ -39,9 +39,13 @@ var programs = map[string][]string{
 
 // packages are all that decide what is in an image, or are needed to make one.
 var packages = []string{"busybox-static", "dash", "iproute2", "ibverbs-utils", "rdmacm-utils", "perftest", "ibverbs-providers",
-	"libibverbs1", "librdmacm1", "libc6"}
+	"libibverbs1", "librdmacm1", "libc6", "libgcc-s1"}
 
-const rxeProvider = "/usr/lib/x86_64-linux-gnu/libibverbs/librxe-rdmav34.so"
+// Libraries that are opened by name, so that nothing says who needs them: libibverbs' provider, and what pthread_exit wants.
+const (
+	rxeProvider = "/usr/lib/x86_64-linux-gnu/libibverbs/librxe-rdmav34.so"
+	pthreadExit = "/lib/x86_64-linux-gnu/libgcc_s.so.1"
+)
 
 var build = sync.OnceValues(makeImage)
 
@@ -179,7 +183,7 @@ func fillPrograms(a *archive) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range libraries {
+	for _, path := range append(libraries, pthreadExit) {
 		a.file("/usr"+strings.TrimPrefix(path, "/usr"), path)
 	}
 	a.file(rxeProvider, rxeProvider)

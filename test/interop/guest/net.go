@@ -67,24 +67,24 @@ func (n Net) AddBridge(addresses ...netip.Prefix) error {
 // Exec runs a command of this machine in the namespace to its end, which must be status 0, and gives what it said.
 func (n Net) Exec(t testing.TB, args ...string) string {
 	t.Helper()
-	out, wait := n.Begin(t, args...)
-	if err := wait(); err != nil {
+	cmd, out := n.Begin(t, args...)
+	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, out)
 	}
 	return out.String()
 }
 
-// Begin starts a command of this machine in the namespace; it dies with the test process. wait waits for its end, after which what it
-// said may be read.
-func (n Net) Begin(t testing.TB, args ...string) (out *bytes.Buffer, wait func() error) {
+// Begin starts a command of this machine in the namespace. It dies with the test process; the caller waits for its end, after which
+// what it said may be read.
+func (n Net) Begin(t testing.TB, args ...string) (cmd *exec.Cmd, out *bytes.Buffer) {
 	t.Helper()
-	cmd := exec.Command(args[0], args[1:]...)
 	out = &bytes.Buffer{}
+	cmd = exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := spawn(cmd, n.NS); err != nil {
 		t.Fatalf("start %v: %v", args, err)
 	}
-	return out, cmd.Wait
+	return cmd, out
 }
 
 // tap makes a tap that is a port of the bridge. It is there for as long as somebody has the descriptor open.
