@@ -1,11 +1,13 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"connectrpc.com/connect"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -197,27 +199,29 @@ func (s *Store) pick(n *networkEntry, try int) (netip.Addr, *containerEntry, err
 	if ip, ok := n.pool.pick(from); ok {
 		return ip, nil, nil
 	}
-	victim := s.mirror.oldestIdle(n.net.Name)
+	victim := s.mirror.idleFor(n.net.Name, try)
 	if victim == nil {
 		return netip.Addr{}, nil, failf(connect.CodeResourceExhausted, "network %s (%s) has no free address left", n.net.Name, n.prefix)
 	}
 	return addrOf(victim.c), victim, nil
 }
 
-// oldestIdle is the container that stopped first, or, if all run, an ephemeral one whose host is gone.
-func (m *Mirror) oldestIdle(network string) *containerEntry {
+// idleFor is the container that stopped first, or, if all run, an ephemeral one whose host is gone; nil if there is none.
+// At a later try it is one that stopped a little later: others are after the first.
+func (m *Mirror) idleFor(network string, try int) *containerEntry {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	var oldest *containerEntry
+	var list []*containerEntry
 	for _, e := range m.byName {
-		if e.c.Network != network || !m.idle(e.c) {
-			continue
-		}
-		if oldest == nil || idleBefore(e.c, oldest.c) {
-			oldest = e
+		if e.c.Network == network && m.idle(e.c) {
+			list = append(list, e)
 		}
 	}
-	return oldest
+	if len(list) == 0 {
+		return nil
+	}
+	slices.SortFunc(list, func(a, b *containerEntry) int { return idleBefore(a.c, b.c) })
+	return list[rand.IntN(min(len(list), try+1))]
 }
 
 func (m *Mirror) idle(c *pb.Container) bool {
@@ -228,9 +232,12 @@ func (m *Mirror) idle(c *pb.Container) bool {
 	return c.Ephemeral && (h == nil || h.lease == 0)
 }
 
-func idleBefore(a, b *pb.Container) bool {
+func idleBefore(a, b *pb.Container) int {
 	if a.State != b.State {
-		return a.State == pb.Container_STATE_STOPPED
+		if a.State == pb.Container_STATE_STOPPED {
+			return -1
+		}
+		return 1
 	}
-	return a.Since < b.Since
+	return cmp.Compare(a.Since, b.Since)
 }

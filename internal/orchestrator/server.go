@@ -66,21 +66,10 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k := keys{s.cfg.Prefix}
-	authority, err := openAuthority(ctx, client, k)
-	if err != nil {
+	if s.Store, err = openStore(ctx, client, s.cfg, &s.active); err != nil {
 		return err
 	}
-	mirror := newMirror(client, k, s.cfg.Log)
-	if err := mirror.load(ctx); err != nil {
-		return err
-	}
-	s.active.Go(func() { mirror.follow(ctx) })
-	s.Store = &Store{client: client, keys: k, mirror: mirror, ca: authority, ttl: s.cfg.HostTTL, log: s.cfg.Log}
-	if err := s.Store.ensureDefault(ctx, s.cfg.DefaultCIDR); err != nil {
-		return fmt.Errorf("make the network default: %w", err)
-	}
-	if err := writeCredentials(s.cfg.DataDir, authority, time.Now()); err != nil {
+	if err := writeCredentials(s.cfg.DataDir, s.Store.ca, time.Now()); err != nil {
 		return err
 	}
 	return s.listen()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -22,6 +23,26 @@ type Store struct {
 	ca     *ca.Authority
 	ttl    time.Duration // of a host's lease
 	log    *slog.Logger
+}
+
+// openStore loads the cluster's state, makes what a new cluster needs, and follows etcd until ctx ends; active counts
+// who does that.
+func openStore(ctx context.Context, client *clientv3.Client, cfg Config, active *sync.WaitGroup) (*Store, error) {
+	k := keys{cfg.Prefix}
+	authority, err := openAuthority(ctx, client, k)
+	if err != nil {
+		return nil, err
+	}
+	mirror := newMirror(client, k, cfg.Log)
+	if err := mirror.load(ctx); err != nil {
+		return nil, err
+	}
+	active.Go(func() { mirror.follow(ctx) })
+	s := &Store{client: client, keys: k, mirror: mirror, ca: authority, ttl: cfg.HostTTL, log: cfg.Log}
+	if err := s.ensureDefault(ctx, cfg.DefaultCIDR); err != nil {
+		return nil, fmt.Errorf("make the network default: %w", err)
+	}
+	return s, nil
 }
 
 const (
