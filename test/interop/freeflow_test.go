@@ -28,10 +28,11 @@ const (
 const atHost = `#!/bin/sh
 [ "$1" = up ] || exec %[1]s "$@"
 shift
-ip link show br >/dev/null 2>&1 || {
-	ip link add br mtu %[2]d type bridge mcast_snooping 0 && ip address add %[3]s/24 dev br && ip link set br up || exit 1
+ip link show dev br >/dev/null 2>&1 || {
+	ip link add name br mtu %[2]d type bridge mcast_snooping 0 && ip address add %[3]s/24 dev br && ip link set dev br up || exit 1
 }
-exec %[1]s up --host-ip %[3]s --external %[4]s "$@"
+ip link set dev lo up
+exec %[1]s up --listen none --host-ip %[3]s --external %[4]s "$@"
 `
 
 // binary is FREEFLOW_BIN, or what make builds. Packages are tested at the same time, and share the library's build directory.
