@@ -33,6 +33,14 @@ func (n *Net) Step() bool {
 	return true
 }
 
+// Next gives the time of the next event. ok is false if there is none.
+func (n *Net) Next() (at int64, ok bool) {
+	if len(n.events) == 0 {
+		return 0, false
+	}
+	return n.events[0].at, true
+}
+
 // RunUntil lets everything happen up to a time, and sets the clock to it.
 func (n *Net) RunUntil(t int64) {
 	for len(n.events) > 0 && n.events[0].at <= t {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/freeflow-rdma/freeflow/internal/simnet"
@@ -50,7 +49,6 @@ func anything(t *testing.T, seed uint64) {
 	if r.IntN(4) == 0 {
 		a.limit, b.limit = 1+r.IntN(20), 1+r.IntN(20)
 	}
-	w.debug()
 	var patches []patch
 	var late []func()
 	wrs := 20 + r.IntN(80)
@@ -123,19 +121,6 @@ func anything(t *testing.T, seed uint64) {
 	}
 	for until := w.net.Now + 60_000_000_000; w.net.Now < until && a.conn.req.n > 0; {
 		w.settle(1_000_000)
-	}
-	if os.Getenv("TRACE") != "" {
-		for {
-			e, ok := w.cq[0].PollFor(0)
-			if !ok {
-				break
-			}
-			fmt.Println("wc", e.WRID, e.Status)
-		}
-	}
-	if a.conn.req.n > 0 || a.qp.State() == verbs.StateError {
-		a.dump()
-		b.dump()
 	}
 	for i := range wrs {
 		w.want(0, uint64(i), verbs.WCSuccess)

@@ -58,6 +58,7 @@ func (c *Conn) expired(env *Env, p *Path) bool {
 	if now < r.rnrUntil {
 		return false
 	}
+	r.rnrUntil = 0
 	if limit := c.patience(p); limit != 0 && now-r.heard >= limit {
 		c.retryExceeded()
 		return true

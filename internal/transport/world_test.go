@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
@@ -204,9 +203,4 @@ func (w *world) want(side int, id uint64, status verbs.WCStatus) {
 	if !ok || e.WRID != id || e.Status != uint32(status) {
 		w.Fatalf("side %d: completion %+v (any: %v), want id %d status %d", side, e, ok, id, status)
 	}
-}
-
-func name(h *wire.Header) string {
-	s := fmt.Sprintf("%-34s psn %06x", h.Opcode.Info().Name, uint32(h.PSN))
-	return s
 }

@@ -56,6 +56,9 @@ func (qp *QP) Inline(o *Outstanding) (r *ring.Ring, slot uint32) { return &qp.SQ
 func (qp *QP) Finish(o *Outstanding, status WCStatus) {
 	q := &qp.SQ
 	q.cons = (q.cons + 1) & q.ring.Mask()
+	if status == WCWRFlushErr {
+		o.Length = 0
+	}
 	if status != WCSuccess || qp.SigAll || o.Flags&SendSignaled != 0 {
 		q.due.add(&ring.CQE{WRID: o.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(o.Opcode)),
 			ByteLen: o.Length, QPN: uint32(qp.Num), PortNum: 1}, false)
