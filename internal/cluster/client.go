@@ -45,6 +45,7 @@ type Client struct {
 	creds     atomic.Pointer[credentials]
 	state     atomic.Pointer[State]
 	live      atomic.Pointer[session] // nil while no orchestrator answers
+	alone     atomic.Bool             // each orchestrator has been tried since one answered
 	cancel    context.CancelFunc
 	running   sync.WaitGroup
 

@@ -94,8 +94,11 @@ func (c *Client) Register(ctx context.Context, r Registration) (Assigned, error)
 	if r.IP.IsValid() {
 		m.Ip = r.IP.String()
 	}
+	if a, err := c.known(r, ErrUnreachable); err == nil && c.alone.Load() {
+		return c.registerAlone(a, r, m)
+	}
 	var a Assigned
-	err := ask(ctx, c, m, func(e *endpoint) rpc[pb.RegisterContainerRequest, pb.RegisterContainerResponse] {
+	err := ask(ctx, c, registerPatience, m, func(e *endpoint) rpc[pb.RegisterContainerRequest, pb.RegisterContainerResponse] {
 		return e.router.RegisterContainer
 	}, func(answer *pb.RegisterContainerResponse) (err error) {
 		if a, err = assigned(answer); err != nil {
@@ -105,7 +108,9 @@ func (c *Client) Register(ctx context.Context, r Registration) (Assigned, error)
 		return c.own.set(c.cfg.Dir, r.Name, r.Instance, m)
 	})
 	if errors.Is(err, ErrUnreachable) {
-		a, err = c.registerAlone(r, m, err)
+		if a, err = c.known(r, err); err == nil {
+			a, err = c.registerAlone(a, r, m)
+		}
 	}
 	if err != nil {
 		return Assigned{}, fmt.Errorf("container %s: %w", r.Name, err)
@@ -114,14 +119,10 @@ func (c *Client) Register(ctx context.Context, r Registration) (Assigned, error)
 }
 
 // registerAlone starts a container without an orchestrator; the next one that answers is told.
-func (c *Client) registerAlone(r Registration, m *pb.RegisterContainerRequest, why error) (Assigned, error) {
-	a, err := c.known(r, why)
-	if err != nil {
-		return Assigned{}, err
-	}
+func (c *Client) registerAlone(a Assigned, r Registration, m *pb.RegisterContainerRequest) (Assigned, error) {
 	m.Ip = a.IP.String()
 	c.own.during.RLock()
-	err = c.own.set(c.cfg.Dir, r.Name, r.Instance, m)
+	err := c.own.set(c.cfg.Dir, r.Name, r.Instance, m)
 	c.own.during.RUnlock()
 	c.restart()
 	return a, err
@@ -160,8 +161,11 @@ func (c *Client) Unregister(n Name, instance string) {
 	if err != nil {
 		c.cfg.Log.Warn("the end of a container cannot be kept on disk", "container", n.String(), "err", err)
 	}
+	if !c.Connected() {
+		return // the next session begins with telling what there is
+	}
 	m := &pb.UnregisterContainerRequest{Network: n.Network, Name: n.Name, Instance: instance}
-	err = ask(context.Background(), c, m, func(e *endpoint) rpc[pb.UnregisterContainerRequest, pb.UnregisterContainerResponse] {
+	err = ask(context.Background(), c, callPatience, m, func(e *endpoint) rpc[pb.UnregisterContainerRequest, pb.UnregisterContainerResponse] {
 		return e.router.UnregisterContainer
 	}, func(*pb.UnregisterContainerResponse) error { return nil })
 	if err != nil {
@@ -197,10 +201,10 @@ const syncPatience = 30 * time.Second
 
 type rpc[Q, A any] func(context.Context, *connect.Request[Q]) (*connect.Response[A], error)
 
-// ask calls an orchestrator that answers: the one of the session, or whichever comes within registerPatience. The
+// ask calls an orchestrator that answers: the one of the session, or whichever comes within that time. The
 // answer goes to commit before all containers can be told at once.
-func ask[Q, A any](ctx context.Context, c *Client, q *Q, method func(*endpoint) rpc[Q, A], commit func(*A) error) error {
-	patient, cancel := context.WithTimeout(ctx, registerPatience)
+func ask[Q, A any](ctx context.Context, c *Client, patience time.Duration, q *Q, method func(*endpoint) rpc[Q, A], commit func(*A) error) error {
+	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		if s := c.live.Load(); s != nil {

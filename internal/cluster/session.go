@@ -25,7 +25,7 @@ type session struct {
 
 const (
 	minBackoff = 100 * time.Millisecond
-	maxBackoff = 5 * time.Second
+	maxBackoff = 3 * time.Second
 	longEnough = 10 * time.Second // a session that lasted so long was a good one
 )
 
@@ -34,7 +34,7 @@ var errRestart = errors.New("restarted")
 // run has one session after the other.
 func (c *Client) run(ctx context.Context) {
 	var lease int64
-	backoff := minBackoff
+	backoff, failures := minBackoff, 0
 	for i := 0; ctx.Err() == nil; i++ {
 		e := c.endpoints[i%len(c.endpoints)]
 		began := time.Now()
@@ -51,11 +51,15 @@ func (c *Client) run(ctx context.Context) {
 			c.rejoin(ctx)
 		}
 		if time.Since(began) > longEnough {
-			backoff = minBackoff
+			backoff, failures = minBackoff, 0
 		}
 		// Each orchestrator is tried once before the wait grows.
 		wait := minBackoff
-		if (i+1)%len(c.endpoints) == 0 {
+		if failures++; errors.Is(err, errRestart) {
+			failures = 0
+		}
+		c.alone.Store(failures > len(c.endpoints))
+		if failures%len(c.endpoints) == 0 && failures > 0 {
 			wait, backoff = backoff, min(2*backoff, maxBackoff)
 		}
 		sleep(ctx, wait/2+rand.N(wait))
@@ -98,6 +102,7 @@ func (c *Client) session(ctx context.Context, e *endpoint, lease *int64) error {
 	}
 	c.mrs.restart() // the map may have been lost with an earlier lease
 	c.live.Store(s)
+	c.alone.Store(false)
 	defer c.live.Store(nil)
 	c.cfg.Log.Info("connected to the orchestrator", "url", e.url)
 	done := make(chan error, 3)
