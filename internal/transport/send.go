@@ -50,7 +50,7 @@ func (c *Conn) send(env *Env, p *Path, budget int) (used int, full bool) {
 	}
 	off := uint32(r.at.Diff(m.psn))
 	if m.replied() {
-		return c.ask(env, p, m, off, room)
+		return c.ask(env, p, m, off)
 	}
 	if off == 0 && m.takes && !r.credits.allow(r, m) {
 		return 0, true
@@ -178,16 +178,17 @@ func (r *requester) piece(m *message, off uint32) uint32 {
 	return min(m.packets-off, most-off%most)
 }
 
-// ask sends the request of an atomic, or the next of a READ if there is room for its responses. Under mu.
-func (c *Conn) ask(env *Env, p *Path, m *message, off uint32, room int) (used int, full bool) {
+// ask sends the request of an atomic, or the next of a READ if the window is open.
+// A READ may go over the window by less than one request. Under mu.
+func (c *Conn) ask(env *Env, p *Path, m *message, off uint32) (used int, full bool) {
 	r := c.req
 	if m.kind == kindAtomic && m.got == 1 {
 		c.moved(env, m, 1)
 		return 0, false
 	}
 	k := r.piece(m, off)
-	if int(k) > room && r.inFlight() > 0 {
-		return 0, true
+	if ahead := int(r.at.Diff(r.acked)); ahead > 0 && ahead+int(k) > wire.SACKBits {
+		return 0, true // more than is noted of what arrives out of order
 	}
 	if int(r.reads.n) >= int(c.qp.Attr().MaxRdAtomic) {
 		return 0, true
