@@ -136,6 +136,10 @@ func (c *Conn) drain(env *Env) {
 		env.Host.pool.put(k)
 	}
 	r.waiting = 0
+	if r.wait.n > 0 && c.qp.Type == verbs.TypeUC { // behind a gap that nobody fills
+		env.Host.Counters.DropPSN.Add(uint64(r.wait.n))
+		c.forgetWaiting(env)
+	}
 }
 
 // forgetWaiting drops the packets that wait. The caller holds Resp.
