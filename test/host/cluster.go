@@ -2,35 +2,42 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
+	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
 
-// Cluster is hosts on one underlay with an orchestrator between them. Each router is in a network namespace of its own; the orchestrator is
-// in the underlay's.
+// Cluster is hosts on one underlay with an orchestrator, or several, between them. Each router is in a network namespace of its own; the
+// orchestrators are in the underlay's.
 type Cluster struct {
-	Under *Underlay
-	Hosts []*Host
+	Under         *Underlay
+	Hosts         []*Host
+	Orchestrators []*Orchestrator
+	Etcd          *Etcd // nil: the orchestrator has its own
 
-	t     testing.TB
-	bin   string
-	data  string
-	orch  *exec.Cmd
-	ended chan struct{}
-	log   output
+	t      testing.TB
+	bin    string
+	shape  Shape
+	lastIP atomic.Uint32
 }
 
-// Shape says what a cluster is like; the zero value has an underlay with MTU 9000 and engine mode auto.
+// Shape says what a cluster is like; the zero value has an underlay with MTU 9000, engine mode auto, and one orchestrator with its own etcd.
 type Shape struct {
-	MTU    int
-	Mode   string
-	Router []string // further flags of the routers
+	MTU          int
+	Mode         string
+	Router       []string // further flags of the routers
+	Orchestrator []string // and of the orchestrators
+	Members      int      // of an etcd cluster outside of the orchestrators, of which there are as many
+
+	// Wire, if set, joins the hosts' namespaces by another network besides the underlay, and gives their addresses there, which become the routers'
+	// --host-ip. The underlay is left to the orchestrator.
+	Wire func(hosts []*vnet.Namespace) []netip.Addr
 }
 
 // StartCluster starts an orchestrator and n hosts. All ends with the test.
@@ -44,67 +51,78 @@ func StartCluster(t testing.TB, n int, s Shape) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := scratch()
-	if err != nil {
-		t.Fatal(err)
+	c := &Cluster{Under: NewUnderlay(t, s.MTU), t: t, bin: bin, shape: s}
+	flags := s.Orchestrator
+	if s.Members > 0 {
+		c.Etcd = StartEtcd(t, c.Under.NS, s.Members)
+		flags = append([]string{"--etcd-endpoints", c.Etcd.Endpoints()}, flags...)
 	}
-	c := &Cluster{Under: NewUnderlay(t, s.MTU), t: t, bin: bin}
-	if c.data, err = os.MkdirTemp(dir, "orchestrator"); err != nil {
-		t.Fatal(err)
+	for i := range max(1, s.Members) {
+		c.Under.addOrchestrator(i)
+		o := c.newOrchestrator(i, flags)
+		o.Start()
+		c.Orchestrators = append(c.Orchestrators, o)
 	}
-	t.Cleanup(func() {
-		c.KillOrchestrator()
-		os.RemoveAll(c.data)
-		if t.Failed() {
-			t.Log("orchestrator:\n" + c.log.tail())
-		}
-	})
-	c.StartOrchestrator()
-	for i := range n {
-		h := newHost(t)
-		ip := c.Under.Join(h.ns)
-		h.args = append([]string{"router", "--orchestrator", c.URL(), "--join-token", c.Token(), "--host-ip", ip.String(), "--host-name", fmt.Sprintf("host%d", i+1),
-			"--run-dir", h.RunDir, "--data-dir", filepath.Join(h.RunDir, "data")}, s.Router...)
-		if s.Mode != "" {
-			h.args = append(h.args, "--mode", s.Mode)
-		}
+	hosts, addrs := c.join(n)
+	for i, h := range hosts {
+		c.setUp(h, fmt.Sprintf("host%d", i+1), addrs[i])
 		h.StartRouter()
 		c.Hosts = append(c.Hosts, h)
 	}
-	c.known(n)
+	c.Known(n)
 	return c
 }
 
-// URL is where routers find the orchestrator.
-func (c *Cluster) URL() string { return fmt.Sprintf("https://%s:7470", OrchestratorIP) }
+// join makes n hosts without routers and gives them their addresses.
+func (c *Cluster) join(n int) (hosts []*Host, addrs []netip.Addr) {
+	var spaces []*vnet.Namespace
+	for range n {
+		h := newHost(c.t)
+		hosts, spaces, addrs = append(hosts, h), append(spaces, h.ns), append(addrs, c.Under.Join(h.ns))
+	}
+	if c.shape.Wire != nil {
+		addrs = c.shape.Wire(spaces)
+	}
+	return hosts, addrs
+}
 
-// StartOrchestrator starts one where the last has ended.
+// AddHost makes one more host, on the underlay, whose router is not started. Its address is what the router will say.
+func (c *Cluster) AddHost(name string) *Host {
+	c.t.Helper()
+	h := newHost(c.t)
+	c.setUp(h, name, c.Under.Join(h.ns))
+	return h
+}
+
+// setUp says how a host's router is started.
+func (c *Cluster) setUp(h *Host, name string, ip netip.Addr) {
+	h.IP, h.Name = ip, name
+	h.args = append([]string{"router", "--orchestrator", c.urls(), "--join-token", c.Token(), "--host-ip", ip.String(), "--host-name", name,
+		"--run-dir", h.RunDir, "--data-dir", h.DataDir()}, c.shape.Router...)
+	if c.shape.Mode != "" {
+		h.args = append(h.args, "--mode", c.shape.Mode)
+	}
+}
+
+// DataDir is what a host keeps when its router ends.
+func (h *Host) DataDir() string { return filepath.Join(h.RunDir, "data") }
+
+func (c *Cluster) urls() string {
+	var urls []string
+	for _, o := range c.Orchestrators {
+		urls = append(urls, o.URL())
+	}
+	return strings.Join(urls, ",")
+}
+
+// StartOrchestrator starts the first orchestrator where it has ended.
 func (c *Cluster) StartOrchestrator() {
 	c.t.Helper()
-	c.orch = exec.Command(c.bin, "orchestrator", "--data-dir", c.data, "--listen", OrchestratorIP.String()+":7470")
-	c.orch.Stdout, c.orch.Stderr = &c.log, &c.log
-	if err := spawn(c.orch, c.Under.NS); err != nil {
-		c.t.Fatalf("start orchestrator: %v", err)
-	}
-	cmd, ended := c.orch, make(chan struct{})
-	c.ended = ended
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	Eventually(c.t, "the orchestrator answers", 20*time.Second, func() error {
-		_, err := os.Stat(filepath.Join(c.data, "orchestrator.sock"))
-		return err
-	})
+	c.Orchestrators[0].Start()
 }
 
-// KillOrchestrator kills it with SIGKILL.
-func (c *Cluster) KillOrchestrator() {
-	if c.orch != nil && c.orch.Process != nil {
-		c.orch.Process.Kill()
-		<-c.ended
-	}
-}
+// KillOrchestrator kills the first orchestrator with SIGKILL.
+func (c *Cluster) KillOrchestrator() { c.Orchestrators[0].Kill() }
 
 // Token makes a join token.
 func (c *Cluster) Token() string {
@@ -112,25 +130,26 @@ func (c *Cluster) Token() string {
 	return strings.TrimSpace(c.Freeflow("token", "create"))
 }
 
-// Freeflow runs a command of the operator's on the orchestrator's data directory and gives what it printed.
+// Freeflow runs a command of the operator's on the data directory of an orchestrator that is alive and gives what it printed.
 func (c *Cluster) Freeflow(args ...string) string {
 	c.t.Helper()
-	var out []byte
-	Eventually(c.t, "freeflow "+strings.Join(args, " "), 10*time.Second, func() (err error) {
-		cmd := exec.Command(c.bin, append(args, "--data-dir", c.data)...)
-		if out, err = cmd.Output(); err != nil {
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				err = fmt.Errorf("%w: %s", err, exit.Stderr)
-			}
+	for _, o := range c.Orchestrators {
+		if o.alive() {
+			return o.Freeflow(c.t, args...)
 		}
-		return err
-	})
-	return string(out)
+	}
+	c.t.Fatal("no orchestrator is alive")
+	return ""
 }
 
-// known waits until every router knows n hosts.
-func (c *Cluster) known(n int) {
+// NewIP gives an address of the default network that no container has had.
+func (c *Cluster) NewIP() string {
+	n := c.lastIP.Add(1)
+	return netip.AddrFrom4([4]byte{10, 77, byte(100 + n/250), byte(1 + n%250)}).String()
+}
+
+// Known waits until every router knows n hosts.
+func (c *Cluster) Known(n int) {
 	c.t.Helper()
 	for _, h := range c.Hosts {
 		h.Wait("the router knows all hosts", 15*time.Second, func() error {

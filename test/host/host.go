@@ -20,6 +20,8 @@ import (
 // Host is a router and its network namespace. It may be shared by parallel subtests.
 type Host struct {
 	RunDir string
+	Name   string     // in its cluster
+	IP     netip.Addr // on the underlay, of a cluster's host
 
 	t      testing.TB
 	bin    string
@@ -135,6 +137,19 @@ func (h *Host) StopRouter(t testing.TB) {
 		t.Fatalf("the router does not end\n%s", h.log.tail())
 	}
 }
+
+// Freeflow runs a command of freeflow's with this host's run directory and gives what it printed.
+func (h *Host) Freeflow(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(h.bin, append(args, "--run-dir", h.RunDir)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("freeflow %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Do runs f on a thread in the host's network namespace.
+func (h *Host) Do(f func() error) error { return h.ns.Do(f) }
 
 // Client talks to the router as `freeflow get` does.
 func (h *Host) Client() *admin.Client { return admin.NewClient(h.RunDir) }

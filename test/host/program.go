@@ -17,11 +17,12 @@ import (
 
 // Options say how a program is run; the zero value is a container with any address.
 type Options struct {
-	Name string
-	IP   string
-	Mode string
-	Env  []string
-	Time time.Duration // after which it is killed and the test fails; 60 s if zero
+	Name    string
+	Network string
+	IP      string
+	Mode    string
+	Env     []string
+	Time    time.Duration // after which it is killed and the test fails; 60 s if zero
 }
 
 // Running is a program in a container that has been started.
@@ -39,7 +40,7 @@ type Running struct {
 func (h *Host) Start(t testing.TB, o Options, args ...string) *Running {
 	t.Helper()
 	run := []string{"run", "--run-dir", h.RunDir}
-	for flag, value := range map[string]string{"--name": o.Name, "--ip": o.IP, "--mode": o.Mode} {
+	for flag, value := range map[string]string{"--name": o.Name, "--network": o.Network, "--ip": o.IP, "--mode": o.Mode} {
 		if value != "" {
 			run = append(run, flag, value)
 		}

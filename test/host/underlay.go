@@ -25,9 +25,12 @@ type Underlay struct {
 
 // The addresses of an underlay. The orchestrator's is the bridge's.
 var (
-	OrchestratorIP = netip.MustParseAddr("192.168.77.254")
+	OrchestratorIP = orchestratorIP(0)
 	underlayBits   = 24
 )
+
+// orchestratorIP is the address of the i-th orchestrator, from 0 on; NewUnderlay's bridge has the first.
+func orchestratorIP(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 168, 77, byte(254 - i)}) }
 
 // UnderlayIP is the address of host i, from 1 on.
 func UnderlayIP(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 168, 77, byte(i)}) }
@@ -59,6 +62,21 @@ func NewUnderlay(t testing.TB, mtu int) *Underlay {
 		return up(nl, underlayBridge, "lo")
 	})
 	return u
+}
+
+// addOrchestrator gives the bridge the address of the i-th orchestrator.
+func (u *Underlay) addOrchestrator(i int) {
+	u.t.Helper()
+	if i == 0 {
+		return
+	}
+	u.in(u.NS, func(nl *netlink.Handle) error {
+		br, err := nl.LinkByName(underlayBridge)
+		if err != nil {
+			return err
+		}
+		return addAddr(nl, br, orchestratorIP(i))
+	})
 }
 
 // Join gives a namespace the next address on the underlay.
