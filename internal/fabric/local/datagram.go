@@ -27,21 +27,20 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	if f != verbs.FaultNone {
 		return refused, localStatus(f)
 	}
-	d := parcel{src: src, qkey: s.WQE.RemoteQKey}
-	if d.qkey&qkeyOwn != 0 {
-		d.qkey = qp.Attr().QKey
-	}
+	d := parcel{src: src, qkey: qkeyOf(qp)}
 	d.grh.Put(verbs.GRHFields{Src: qp.Container().GIDs[av.SGIDIndex], Dst: av.DGID, TrafficClass: av.TrafficClass, FlowLabel: av.FlowLabel,
 		HopLimit: av.HopLimit, Length: int(s.Length) + udOverhead})
 	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
 	isHere := peer != nil && peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID)
+	sent := false // as a packet
 	if b.c.Away != nil && !isHere && qp.Device().Lookup(qp.Container().Network, av.DGID) == nil {
 		b.let() // a lock here, and those of the way there
-		if status, sent := b.c.Away.Datagram(b.w, qp, av); !sent {
+		if status, ok := b.c.Away.Datagram(b.w, qp, av); !ok {
 			return noRoom, 0
 		} else if status != verbs.WCSuccess {
 			return refused, status
 		}
+		sent = !av.DGID.IsMulticast() // of those there is one for each host, and nobody shows them
 	}
 	if av.DGID.IsMulticast() {
 		// A sender that has joined the group hears itself, as with every device that does not block the loop.
@@ -56,8 +55,19 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 			return o, status
 		}
 	}
+	if !sent && b.c.Tap.Active() {
+		b.record(0)
+	}
 	qp.Advance(1)
 	return done(qp)
+}
+
+// qkeyOf is the QKey of the current work request.
+func qkeyOf(qp *verbs.QP) uint32 {
+	if k := qp.Send.WQE.RemoteQKey; k&qkeyOwn == 0 {
+		return k
+	}
+	return qp.Attr().QKey
 }
 
 // parcel is a datagram on its way.

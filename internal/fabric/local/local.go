@@ -2,12 +2,14 @@ package local
 
 import (
 	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
 // Carrier is verbs.Carrier for peers on the same host. It has no state of its own.
 type Carrier struct {
-	Away Away // nil: there are no other hosts
+	Away Away      // nil: there are no other hosts
+	Tap  *pcap.Tap // where messages are shown to whoever captures; may be nil
 }
 
 // Away carries what a UD queue pair sends to other hosts and gets from them; a connected queue pair is wholly here or there.
@@ -79,7 +81,8 @@ type burst struct {
 	held     *verbs.QP // the responder whose Resp is held
 	used     int       // of the budget
 	messages int
-	stalled  bool // there is no room on the way to other hosts
+	found    uint64 // by the last atomic operation
+	stalled  bool   // there is no room on the way to other hosts
 }
 
 // run carries work requests until the budget is used. More: there may be more to do.

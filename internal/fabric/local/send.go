@@ -1,7 +1,6 @@
 package local
 
 import (
-	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/mem"
 	"github.com/freeflow-rdma/freeflow/internal/ring"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
@@ -14,9 +13,9 @@ func recvError(peer *verbs.QP, status verbs.WCStatus) {
 }
 
 // badRecv is a receive queue entry that is not well formed.
-func badRecv(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+func (b *burst) badRecv(peer *verbs.QP) (outcome, verbs.WCStatus) {
 	recvError(peer, verbs.WCLocQPOpErr)
-	return afterNAK(qp, verbs.WCRemOpErr)
+	return b.afterNAK(verbs.WCRemOpErr)
 }
 
 // recvRoom is the number of bytes that the taken receive has room for.
@@ -30,7 +29,8 @@ func recvRoom(w *ring.RecvWQE) uint64 {
 
 // send carries a slice of a SEND. With the first it takes a receive, with the last it completes both. What the sender's own memory is
 // at fault for is found before the responder hears of the message.
-func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
+func (b *burst) send(peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
+	w, qp := b.w, b.qp
 	s := &qp.Send
 	n := min(s.Length-s.Done, uint32(budget))
 	src, f := gather(qp, w.Scratch.A[:0], s.Done, n, 0)
@@ -38,48 +38,48 @@ func send(w *engine.Worker, qp, peer *verbs.QP, budget int) (outcome, verbs.WCSt
 		return refused, localStatus(f)
 	}
 	if s.Stage == 0 {
-		if o, status := accept(w, qp, peer); o != carried {
+		if o, status := b.accept(peer); o != carried {
 			return o, status
 		}
 		s.Stage = 1
 	} else if !peer.Resp.Taken {
-		return lost(qp) // the responder has been reset under the message
+		return b.lost() // the responder has been reset under the message
 	}
 	if n > 0 {
 		rw := &peer.Resp.WQE
 		dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], s.Done, n, verbs.AccessLocalWrite)
 		if f != verbs.FaultNone {
 			recvError(peer, verbs.WCLocProtErr)
-			return afterNAK(qp, verbs.WCRemOpErr)
+			return b.afterNAK(verbs.WCRemOpErr)
 		}
 		if ok, err := mem.Copy(dst, src, w.Scratch.Bounce[:]); err != nil {
 			if ok {
 				recvError(peer, verbs.WCLocProtErr)
 			}
-			return copyFailed(qp, peer, ok)
+			return b.copyFailed(peer, ok)
 		}
 		s.Done += n
 	}
 	if s.Done < s.Length {
 		return carried, 0
 	}
-	return delivered(qp, peer)
+	return b.delivered(peer)
 }
 
 // accept takes a receive for the message and checks that it fits.
-func accept(w *engine.Worker, qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
-	s := &qp.Send
+func (b *burst) accept(peer *verbs.QP) (outcome, verbs.WCStatus) {
+	s := &b.qp.Send
 	if ok, bad := peer.TakeRecv(); !ok {
 		return noRecv, 0
 	} else if bad {
-		return badRecv(qp, peer)
+		return b.badRecv(peer)
 	}
-	heard(w, qp)
+	heard(b.w, b.qp)
 	if uint64(s.Length) <= recvRoom(&peer.Resp.WQE) {
 		return carried, 0
 	}
 	tooLong(peer)
-	return afterNAK(qp, verbs.WCRemInvReqErr)
+	return b.afterNAK(verbs.WCRemInvReqErr)
 }
 
 // tooLong is a message that the receive in hand has no room for (IBTA 9.9.3). RC ends in error. A datagram or an unreliable message is dropped
@@ -95,7 +95,8 @@ func tooLong(peer *verbs.QP) {
 }
 
 // delivered completes a SEND on both sides, the receiver's first.
-func delivered(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
+func (b *burst) delivered(peer *verbs.QP) (outcome, verbs.WCStatus) {
+	qp := b.qp
 	s := &qp.Send
 	x := verbs.Received{Opcode: verbs.WCRecv, Length: s.Length, SrcQP: qp.Num, Solicited: solicited(qp)}
 	switch verbs.Opcode(s.WQE.Opcode) {
@@ -104,11 +105,11 @@ func delivered(qp, peer *verbs.QP) (outcome, verbs.WCStatus) {
 	case verbs.OpSendInv:
 		if !peer.Invalidate(verbs.RKey(s.WQE.Imm)) {
 			recvError(peer, verbs.WCMWBindErr)
-			return refused, verbs.WCRemAccessErr
+			return b.afterNAK(verbs.WCRemAccessErr)
 		}
 		x.Flags, x.Imm = verbs.WCWithInv, s.WQE.Imm
 	}
-	advance(qp, peer)
+	b.advance(peer)
 	peer.CompleteRecv(&x)
 	return done(qp)
 }

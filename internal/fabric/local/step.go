@@ -78,7 +78,7 @@ func (b *burst) step() (used int, wait bool) {
 			fail(qp, verbs.WCRNRRetryExcErr)
 			break
 		}
-		qp.Advance(packets(qp))
+		b.pass()
 		qp.Complete(verbs.WCSuccess)
 	case refused:
 		fail(qp, status)
@@ -91,7 +91,7 @@ func (b *burst) step() (used int, wait bool) {
 }
 
 func (b *burst) dispatch() (outcome, verbs.WCStatus) {
-	w, qp := b.w, b.qp
+	qp := b.qp
 	s := &qp.Send
 	op := verbs.Opcode(s.WQE.Opcode)
 	switch {
@@ -104,7 +104,7 @@ func (b *burst) dispatch() (outcome, verbs.WCStatus) {
 	peer := b.held
 	if peer == nil {
 		if peer = peerOf(qp); peer == nil {
-			return lost(qp)
+			return b.lost()
 		}
 		if s.RNRBy != 0 && peer == s.Peer && peer.NoRecv() {
 			return noRecv, 0
@@ -113,20 +113,20 @@ func (b *burst) dispatch() (outcome, verbs.WCStatus) {
 	}
 	s.Peer = peer
 	if st := peer.State(); st < verbs.StateRTR || st == verbs.StateError || peer.Dead() {
-		return lost(qp)
+		return b.lost()
 	}
 	s.RetryBy = 0
 	switch op {
 	case verbs.OpSend, verbs.OpSendImm, verbs.OpSendInv:
-		return send(w, qp, peer, slice)
+		return b.send(peer, slice)
 	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm:
-		return write(w, qp, peer, slice)
+		return b.write(peer, slice)
 	case verbs.OpRDMARead:
-		return read(w, qp, peer, slice)
+		return b.read(peer, slice)
 	case verbs.OpAtomicWrite:
-		return atomicWrite(qp, peer)
+		return b.atomicWrite(peer)
 	}
-	return atomic(w, qp, peer)
+	return b.atomic(peer)
 }
 
 // slice is the most that a big message moves before the queue pair's turn is looked at again.
@@ -154,9 +154,9 @@ func alone(qp *verbs.QP, op verbs.Opcode) (outcome, verbs.WCStatus) {
 }
 
 // lost is a message that nobody answers: RC tries again, UC does not notice.
-func lost(qp *verbs.QP) (outcome, verbs.WCStatus) {
-	if qp.Type == verbs.TypeUC {
-		qp.Advance(packets(qp))
+func (b *burst) lost() (outcome, verbs.WCStatus) {
+	if b.qp.Type == verbs.TypeUC {
+		b.pass()
 		return vanished, 0
 	}
 	return noPeer, 0
@@ -187,6 +187,14 @@ func peerOf(qp *verbs.QP) *verbs.QP {
 func packets(qp *verbs.QP) uint32 {
 	mtu := uint32(128) << qp.Attr().PathMTU
 	return max(1, (qp.Send.Length+mtu-1)/mtu)
+}
+
+// pass moves the requester's PSN over the message, which is shown to whoever captures: nobody may have been told of it yet.
+func (b *burst) pass() {
+	if b.c.Tap.Active() {
+		b.record(0)
+	}
+	b.qp.Advance(packets(b.qp))
 }
 
 // gather appends the memory of n bytes of the current work request's data, from its byte off on.
