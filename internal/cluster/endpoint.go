@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/freeflow-rdma/freeflow/api/freeflow/v1/freeflowv1connect"
 	"github.com/freeflow-rdma/freeflow/internal/orchestrator/ca"
 )
@@ -76,7 +78,7 @@ func newEndpoint(text string, config *tls.Config) (*endpoint, error) {
 		return nil, err
 	}
 	e := &endpoint{target: t, url: text, transport: newTransport(t, config)}
-	e.router = freeflowv1connect.NewRouterServiceClient(&http.Client{Transport: e.transport}, t.base)
+	e.router = freeflowv1connect.NewRouterServiceClient(&http.Client{Transport: e.transport}, t.base, connect.WithAcceptCompression("gzip", nil, nil))
 	return e, nil
 }
 

@@ -69,7 +69,8 @@ func (s *Server) listen() error {
 }
 
 func (s *Server) handler() http.Handler {
-	options := connect.WithHandlerOptions(connect.WithInterceptors(access{s.Store}), connect.WithReadMaxBytes(maxRequest))
+	options := connect.WithHandlerOptions(connect.WithInterceptors(access{s.Store}), connect.WithReadMaxBytes(maxRequest),
+		connect.WithCompression("gzip", nil, nil)) // of a thousand streams, it costs more than it saves
 	mux := http.NewServeMux()
 	mux.Handle(freeflowv1connect.NewRouterServiceHandler(routerService{s.Store}, options))
 	mux.Handle(freeflowv1connect.NewClusterServiceHandler(clusterService{s.Store}, options))

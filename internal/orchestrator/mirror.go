@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -21,6 +22,8 @@ type Mirror struct {
 	client *clientv3.Client
 	keys   keys
 	log    *slog.Logger
+
+	watching atomic.Int64 // watchers that wait
 
 	mu      sync.RWMutex
 	rev     int64

@@ -10,8 +10,11 @@ import (
 const (
 	// chunk is how many changes go in one message.
 	chunk = 1000
-	// pause is between two messages to one watcher while changes come without end: they are put together.
-	pause = 20 * time.Millisecond
+	// While changes come without end they are put together: between two messages to one watcher there is a pause,
+	// a little for each watcher there is, so that messages do not take all of the processor.
+	pauseEach = 300 * time.Microsecond
+	minPause  = 20 * time.Millisecond
+	maxPause  = 500 * time.Millisecond
 	// laterPatience is how long a watcher waits that has seen more than this orchestrator.
 	laterPatience = 5 * time.Second
 )
@@ -53,6 +56,9 @@ func (m *Mirror) Watch(ctx context.Context, rev int64, want func(*pb.Change) boo
 
 // Next waits until there is something to tell.
 func (w *watcher) Next(ctx context.Context) (batch, error) {
+	w.m.watching.Add(1)
+	defer w.m.watching.Add(-1)
+	pause := min(max(minPause, time.Duration(w.m.watching.Load())*pauseEach), maxPause)
 	if wait := time.Until(w.last.Add(pause)); wait > 0 {
 		select {
 		case <-ctx.Done():

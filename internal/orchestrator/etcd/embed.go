@@ -26,6 +26,7 @@ type Embedded struct {
 const (
 	tick       = 10 * time.Millisecond
 	election   = 100 * time.Millisecond
+	slow       = 2 * time.Second // what is worth a word in the log
 	quotaBytes = 2 << 30
 	// maxOps bounds a transaction. It is the default of etcd, so that what works here works with any etcd.
 	maxOps = 128
@@ -89,6 +90,7 @@ func config(dir string, log *slog.Logger) *embed.Config {
 	cfg.QuotaBackendBytes = quotaBytes
 	cfg.MaxTxnOps = maxOps
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModeRevision, history
+	cfg.WarningApplyDuration, cfg.WarningUnaryRequestDuration = slow, slow // a line a request
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(&zapCore{log: log}))
 	cfg.LogLevel = zapcore.WarnLevel.String()
 	return cfg
