@@ -10,12 +10,11 @@ import (
 
 // stream keeps messages of 64 KiB coming from a to b.
 type stream struct {
-	w     *world
-	a     *end
-	wr    func() // posts one
-	size  int
-	done  int64
-	done0 int64
+	w    *world
+	a    *end
+	wr   func() // posts one
+	size int
+	done int64
 }
 
 func newStream(w *world, op verbs.Opcode, mtu uint8) *stream {

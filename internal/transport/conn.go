@@ -189,7 +189,7 @@ func (c *Conn) requests(env *Env, p *Path, pkts []Arrived) (again bool) {
 // afterEnd repeats the NAK that ended the queue pair, for the peer may not have had it. The caller holds Resp.
 func (c *Conn) afterEnd(env *Env, a *Arrived) {
 	if r := &c.resp; r.fatal != 0 && a.H.PSN == r.fatalPSN && env.Out.Room() > 0 {
-		c.nak(env, r.fatal)
+		c.nakAt(env, r.fatalPSN, r.fatal)
 		return
 	}
 	env.Host.Counters.DropState.Add(1)

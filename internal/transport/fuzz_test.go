@@ -180,7 +180,7 @@ func (x *target) post(r *input, q int) {
 
 func (x *target) run(q int) {
 	for range 50 {
-		v := engine.Idle
+		var v engine.Verdict
 		if q == 2 {
 			v = x.conn(q).Datagrams(&x.env)
 		} else {

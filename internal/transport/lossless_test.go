@@ -131,3 +131,26 @@ func TestMany(t *testing.T) {
 		}
 	}
 }
+
+// TestRevokedRead: a key that is revoked while a READ is being answered ends it with a remote access error.
+func TestRevokedRead(t *testing.T) {
+	w := newWorld(t, 1, near, near)
+	a, b := w.pair(verbs.TypeRC, 15, nil)
+	src, dst := w.buffers(200_000)
+	wr := vt.WR(1, verbs.OpRDMARead, src.SGE(0, 200_000))
+	wr.RemoteAddr, wr.RKey = dst.Addr, uint32(dst.RKey)
+	a.q.Post(wr)
+	b.limit, b.held = 5, true // so many responses are sent at once
+	a.run()
+	w.net.Step()
+	if err := w.prog[1].DeregMR(dst.Handle); err != nil {
+		t.Fatal(err)
+	}
+	b.limit, b.held = 64, false
+	b.run()
+	w.settle(50_000_000)
+	w.want(0, 1, verbs.WCRemAccessErr)
+	if a.qp.State() != verbs.StateError || b.qp.State() != verbs.StateError {
+		t.Fatalf("states %v and %v", a.qp.State(), b.qp.State())
+	}
+}

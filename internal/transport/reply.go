@@ -177,27 +177,20 @@ func (c *Conn) atomicAgain(env *Env, a *Arrived) {
 }
 
 // stream sends responses, at most n packets. The caller holds Resp.
-func (c *Conn) stream(env *Env, n int) (used int) {
+func (c *Conn) stream(env *Env, n int) {
 	r := &c.resp
 	if n = min(n, env.Out.Room()); r.path == nil {
-		return 0
+		return
 	}
-	for used < n && !r.pending.empty() {
+	for n > 0 && !r.pending.empty() {
 		x := &r.pending.list[r.pending.head]
+		k := min(uint32(n), burst, x.packets)
 		if x.atomic {
-			h := &env.h
-			c.header(h, x.psn)
-			h.Opcode, h.AtomicAck, h.MSN, h.Syndrome = wire.OpRCAtomicAcknowledge, x.value, x.msn, wire.SyndromeAck
-			c.out(env, nil, 0)
-			x.packets = 0
-			used++
-		} else {
-			k := min(uint32(n-used), burst, x.packets)
-			if !c.streamRead(env, x, k) {
-				return used
-			}
-			used += int(k)
+			c.streamAtomic(env, x)
+		} else if !c.streamRead(env, x, k) {
+			return
 		}
+		n -= int(k)
 		if x.packets == 0 {
 			if !x.again {
 				r.fresh--
@@ -205,7 +198,15 @@ func (c *Conn) stream(env *Env, n int) (used int) {
 			r.pending.head++
 		}
 	}
-	return used
+}
+
+// streamAtomic sends the result of an atomic. The caller holds Resp.
+func (c *Conn) streamAtomic(env *Env, x *reply) {
+	h := &env.h
+	c.header(h, x.psn)
+	h.Opcode, h.AtomicAck, h.MSN, h.Syndrome = wire.OpRCAtomicAcknowledge, x.value, x.msn, wire.SyndromeAck
+	c.out(env, nil, 0)
+	x.packets = 0
 }
 
 // streamRead sends k packets of a READ response. It reports false if that ended the queue pair. The caller holds Resp.
@@ -217,8 +218,7 @@ func (c *Conn) streamRead(env *Env, x *reply, k uint32) bool {
 		var f verbs.Fault
 		spans, f = c.qp.Remote(env.Scratch.A[:0], x.rkey, x.va, int(n), verbs.AccessRemoteRead)
 		if f != verbs.FaultNone {
-			c.resp.fresh = 0
-			c.accessError(env)
+			c.readRevoked(env, x.psn)
 			return false
 		}
 	}
@@ -247,6 +247,21 @@ func (c *Conn) streamRead(env *Env, x *reply, k uint32) bool {
 	return true
 }
 
+// readRevoked ends the queue pair: a key was revoked under a READ that is being answered. The NAK takes the place of the response. The caller
+// holds Resp.
+func (c *Conn) readRevoked(env *Env, psn wire.PSN) {
+	r := &c.resp
+	c.qp.Fail()
+	c.qp.Event(verbs.EventQPAccessErr)
+	env.Host.Counters.DropKey.Add(1)
+	env.Host.Counters.NAKsSent.Add(1)
+	r.fatal, r.fatalPSN = wire.SyndromeNAKAccess, psn
+	r.kind, r.owed, r.refusal, r.fresh = 0, false, 0, 0
+	r.pending.drop()
+	c.forgetWaiting(env)
+	c.nakAt(env, psn, wire.SyndromeNAKAccess)
+}
+
 // out sends a packet of the responder's: env.h and payload. The caller holds Resp.
 func (c *Conn) out(env *Env, payload []mem.Span, n int) {
 	r := &c.resp
@@ -258,12 +273,14 @@ func (c *Conn) out(env *Env, payload []mem.Span, n int) {
 }
 
 // nak answers the expected packet. The caller holds Resp.
-func (c *Conn) nak(env *Env, syndrome uint8) {
+func (c *Conn) nak(env *Env, syndrome uint8) { c.nakAt(env, wire.PSN(c.qp.Expected()), syndrome) }
+
+func (c *Conn) nakAt(env *Env, psn wire.PSN, syndrome uint8) {
 	if c.resp.path == nil {
 		return
 	}
 	h := &env.h
-	c.header(h, wire.PSN(c.qp.Expected()))
+	c.header(h, psn)
 	h.Opcode, h.Syndrome, h.MSN = wire.OpRCAcknowledge, syndrome, c.resp.msn
 	c.out(env, nil, 0)
 }

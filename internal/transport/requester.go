@@ -92,7 +92,7 @@ func (c *Conn) requester() *requester {
 // turn takes and sends work requests until budget, window or output are full. Under mu.
 func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 	r := c.requester()
-	c.adjust(env, p)
+	c.adjust(p)
 	if c.expired(env, p) {
 		return again(c.qp)
 	}
@@ -104,7 +104,7 @@ func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 		if r.cur == r.n && !c.take(env) {
 			break
 		}
-		used := 0
+		var used int
 		used, full = c.send(env, p, budget)
 		budget -= max(used, engine.MessageCost)
 		if c.retire() {
@@ -125,7 +125,7 @@ func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 }
 
 // adjust takes the MTU over when nothing is under way.
-func (c *Conn) adjust(env *Env, p *Path) {
+func (c *Conn) adjust(p *Path) {
 	r := c.req
 	if r.n > 0 && r.mtu != 0 {
 		return
@@ -134,7 +134,6 @@ func (c *Conn) adjust(env *Env, p *Path) {
 		r.mtu = mtu
 		r.cc.start(mtu)
 	}
-	_ = env
 }
 
 // mtuOf gives the payload of a full packet.
@@ -327,12 +326,9 @@ func (c *Conn) fail(m *message, status verbs.WCStatus) {
 
 // failAt fails the message of an index: those before it are done, or else flushed. Under mu.
 func (c *Conn) failAt(i uint32, status verbs.WCStatus) {
-	r := c.req
-	if c.retireBefore(i) {
-		return
+	if !c.retireBefore(i) {
+		c.fail(c.req.at0(), status)
 	}
-	_ = r
-	c.fail(r.at0(), status)
 }
 
 // retireBefore completes the first i messages, with a flush error those that are not done. It reports true if one of them failed.

@@ -27,7 +27,6 @@ type responder struct {
 	owed     bool  // an acknowledgement
 	refusal  uint8 // a NAK that is owed: it says that all before it is done, so responses go first
 	becn     bool  // congestion was seen
-	cnpAt    int64
 	fatal    uint8 // syndrome of the NAK that ended the queue pair, for the packet fatalPSN
 	fatalPSN wire.PSN
 

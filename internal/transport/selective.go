@@ -191,7 +191,7 @@ func (c *Conn) repairSends(env *Env, p *Path) {
 			return
 		}
 		k := r.clear(q, min(m.packets-off, uint32(r.high.Diff(q)), uint32(env.Out.Room()), burst))
-		status := verbs.WCSuccess
+		var status verbs.WCStatus
 		if m.replied() {
 			k = r.piece(m, off) // the whole request again: it has never been executed
 			status = c.askFor(env, p, m, off, k)

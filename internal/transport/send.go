@@ -84,7 +84,7 @@ func (c *Conn) vanish(m *message) bool {
 // moved moves the cursor over k packets of m that were sent. Under mu.
 func (c *Conn) moved(env *Env, m *message, k uint32) {
 	r := c.req
-	if r.at == r.acked && r.at == r.sent {
+	if r.acked == r.sent { // nothing was in flight
 		r.arm(env.Now)
 	}
 	r.at = r.at.Add(int(k))

@@ -59,7 +59,6 @@ type script struct {
 	*world
 	out   bytes.Buffer
 	e     [2]*end
-	paths [2]Path
 	buf   [2]vt.Buffer
 	ro    vt.Buffer // of b: may be read only
 	srq   *vt.SRQ
@@ -205,7 +204,7 @@ func (s *script) connect(typ string, m map[string]string) {
 	t := map[string]verbs.QPType{"rc": verbs.TypeRC, "uc": verbs.TypeUC}[typ]
 	s.path = Path{MTU: 4096, SACK: number(m, "sack", 0) == 1}
 	qa := s.prog[0].QP(t, s.cq[0], 63)
-	qb := (*vt.QP)(nil)
+	var qb *vt.QP
 	if number(m, "srq", 0) == 1 {
 		s.srq = s.prog[1].SRQ(15)
 		qb = s.prog[1].QPWith(verbs.QPInit{PD: s.prog[1].PD, SendCQ: s.cq[1].Handle, RecvCQ: s.cq[1].Handle, SRQ: s.srq.Handle, HasSRQ: true, Type: t,

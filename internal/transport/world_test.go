@@ -43,7 +43,8 @@ type end struct {
 	conn  *Conn
 	env   Env
 	path  *Path
-	limit int // of Room
+	limit int  // of Room
+	held  bool // does not run by itself
 	peer  *end
 	due   int64 // when Run is to be called next; 0: never
 }
@@ -146,7 +147,7 @@ func (e *end) arrive(a Arrived) {
 		}
 		return
 	}
-	if e.conn.Receive(&e.env, e.path, []Arrived{a}) || e.qp.State() == verbs.StateError {
+	if again := e.conn.Receive(&e.env, e.path, []Arrived{a}); !e.held && (again || e.qp.State() == verbs.StateError) {
 		e.run()
 	}
 }
