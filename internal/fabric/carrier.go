@@ -8,6 +8,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/local"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
 	"github.com/freeflow-rdma/freeflow/internal/transport"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
@@ -16,6 +17,7 @@ import (
 type Carrier struct {
 	Counters Counters
 	Host     *transport.Host
+	Tap      pcap.Tap // shows what is sent and received to whoever captures
 
 	local    local.Carrier
 	table    atomic.Pointer[Table]
@@ -28,7 +30,7 @@ type Carrier struct {
 // New makes a carrier that knows of no other host. Without Start it carries messages on this host only.
 func New() *Carrier {
 	c := &Carrier{Host: transport.NewHost()}
-	c.local = local.Carrier{Away: elsewhere{c}}
+	c.local = local.Carrier{Away: elsewhere{c}, Tap: &c.Tap}
 	c.table.Store(NewTable(0))
 	return c
 }
@@ -90,9 +92,10 @@ func (c *Carrier) open(eng *engine.Engine, dev *verbs.Device, number uint16, pla
 		}
 	}
 	for i := range cpus {
-		in := &inlet{c: c, dev: dev, lane: c.lanes[i], rx: port.Socket(i).Receiver, plain: plain}
+		in := &inlet{c: c, dev: dev, home: i, rx: port.Socket(i).Receiver, plain: plain}
 		c.inlets = append(c.inlets, in)
-		if err := eng.Watch(i, port.Socket(i).FD(), in); err != nil {
+		in.watched = eng.AddSource(port.Socket(i).FD(), in)
+		if err := eng.Watch(i, in.watched); err != nil {
 			return err
 		}
 	}
@@ -101,11 +104,10 @@ func (c *Carrier) open(eng *engine.Engine, dev *verbs.Device, number uint16, pla
 
 // Stop closes the ports. What queue pairs still send is lost.
 func (c *Carrier) Stop(eng *engine.Engine) {
-	for _, p := range c.ports {
-		for i := range p.Sockets() {
-			eng.Forget(i, p.Socket(i).FD())
-		}
+	for _, in := range c.inlets {
+		eng.Forget(in.watched)
 	}
+	c.inlets = nil
 	for _, l := range c.lanes {
 		l.closed.Store(true)
 	}
@@ -159,9 +161,11 @@ func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict
 	r := c.current(qp)
 	l := c.lanes[w.Index()]
 	l.env.Now, l.env.Scratch = w.Now(), &w.Scratch
-	before := qp.Stats.SentMessages.Load()
-	v := linkOf(qp).conn.Run(&l.env, r.path, budget)
+	before, packets := qp.Stats.SentMessages.Load(), l.packets
+	k := linkOf(qp)
+	v := k.conn.Run(&l.env, r.path, budget)
 	w.Did(&qp.Item, int(qp.Stats.SentMessages.Load()-before))
+	k.noteBulk(w, l.packets-packets)
 	return v
 }
 

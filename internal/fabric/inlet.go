@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
@@ -10,13 +11,18 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/wire"
 )
 
-// inlet takes packets from one socket, on its worker (engine.Source). Packets in succession for one queue pair are handed over together.
+// inlet takes packets from one socket, on one worker at a time (engine.Source): that of the core that they arrive at, unless they come
+// in bulk (bulk.go). Packets in succession for one queue pair are handed over together.
 type inlet struct {
-	c     *Carrier
-	dev   *verbs.Device
-	lane  *lane
-	rx    *udp.Receiver
-	plain bool
+	c       *Carrier
+	dev     *verbs.Device
+	rx      *udp.Receiver
+	plain   bool
+	home    int // the core that its packets arrive at
+	watched *engine.Watched
+	gauge   gauge
+	turn    atomic.Uint32 // orders a worker's turns after those of the one before it
+	lane    *lane         // of the worker whose turn it is
 
 	flow  flow
 	table *Table // as it is in this turn
@@ -41,12 +47,16 @@ type flow struct {
 
 // Ready is engine.Source's: it receives once and hands everything over.
 func (in *inlet) Ready(w *engine.Worker) {
+	in.turn.Load()
+	in.lane = in.c.lanes[w.Index()]
 	in.lane.env.Now, in.lane.env.Scratch = w.Now(), &w.Scratch
 	in.flow.qp = nil // nothing is remembered from one turn to the next: queue pairs go away between them
 	in.table = in.c.table.Load()
 	in.rx.Poll()
 	var a udp.Arrival
+	bytes := 0
 	for in.rx.Next(&a) {
+		bytes += len(a.Bytes)
 		if in.plain {
 			in.takePlain(w, &a)
 		} else {
@@ -54,6 +64,7 @@ func (in *inlet) Ready(w *engine.Worker) {
 		}
 	}
 	in.hand(w)
+	in.settle(w, bytes)
 }
 
 // hand gives the packets that wait to their queue pair.
@@ -62,8 +73,9 @@ func (in *inlet) hand(w *engine.Worker) {
 		return
 	}
 	qp := in.flow.qp
-	if linkOf(qp).conn.Receive(&in.lane.env, in.flow.path, in.batch[:in.n]) {
-		w.Schedule(&qp.Item)
+	l := linkOf(qp)
+	if l.conn.Receive(&in.lane.env, in.flow.path, in.batch[:in.n]) {
+		in.wake(w, l, &qp.Item)
 	}
 	in.n = 0
 }
@@ -75,6 +87,7 @@ type packet struct {
 	rest       []byte // BTH to ICRC
 	ecn        uint8
 	trafficCls uint8
+	id         uint16 // plain: the IPv4 identification
 }
 
 // takeTunnel takes a packet from another router.
@@ -101,6 +114,9 @@ func (in *inlet) takeTunnel(w *engine.Worker, a *udp.Arrival) {
 	if wire.ICRC(p.ip, p.udp, rest) != wire.GetICRC(sum) {
 		cnt.BadICRC.Add(1)
 		return
+	}
+	if in.c.Tap.Active() {
+		in.showTaken(&p)
 	}
 	p.ecn |= a.TOS & udp.ECNMask
 	in.accept(w, &p, rest)

@@ -20,6 +20,8 @@ type lane struct {
 	av     *verbs.AHAttr // of the datagram that is being sent
 	closed atomic.Bool   // the ports are closed
 	even   even
+
+	packets int // made so far
 }
 
 // even makes packets of one length out of such as differ by a header, so that they go as one message: of the packets of a WRITE the first
@@ -86,6 +88,7 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 	if p == nil || l.tunnel == nil || l.closed.Load() {
 		return
 	}
+	l.packets++
 	w := p.Tag.(*way)
 	if w.plain {
 		l.sendPlain(w, qp, h, payload, n, copyNow)
@@ -123,6 +126,9 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 	u.Put(flowPort(qp.Num, h.DestQP), RoCEPort, uint16(length))
 	h.Put(b[over:])
 	seal(pk, ip, u, b[over:over+size], int(h.Pad))
+	if l.c.Tap.Active() {
+		l.showSent(w, qp, pk, ip, u, b[over:over+size])
+	}
 }
 
 // evenFrom is the shortest payload worth an option, in bytes.

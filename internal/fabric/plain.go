@@ -31,14 +31,18 @@ func (l *lane) sendPlain(w *way, qp *verbs.QP, h *wire.Header, payload []mem.Spa
 	var none verbs.AHAttr // what of it stands in the header does not count
 	wire.UDP(u[:]).Put(RoCEPort, RoCEPort, uint16(length))
 	h.Put(pk.Header)
+	header := ip[:]
 	if isIPv4(&dst) {
-		putIPv4(ip[:], &src, &dst, &none, length)
-		wire.IPv4(ip[:wire.IPv4Size]).SetLength(uint16(wire.IPv4Size+length), pk.Segment)
-		seal(pk, ip[:wire.IPv4Size], u[:], pk.Header, int(h.Pad))
-		return
+		header = ip[:wire.IPv4Size]
+		putIPv4(header, &src, &dst, &none, length)
+		wire.IPv4(header).SetLength(uint16(wire.IPv4Size+length), pk.Segment)
+	} else {
+		putIPv6(header, &src, &dst, &none, length)
 	}
-	putIPv6(ip[:], &src, &dst, &none, length)
-	seal(pk, ip[:], u[:], pk.Header, int(h.Pad))
+	seal(pk, header, u[:], pk.Header, int(h.Pad))
+	if l.c.Tap.Active() {
+		l.showSent(w, qp, pk, header, u[:], pk.Header)
+	}
 }
 
 // takePlain takes a packet from a peer that is no router. What the kernel has taken off is made up again for the ICRC; the
@@ -65,6 +69,9 @@ func (in *inlet) takePlain(w *engine.Worker, a *udp.Arrival) {
 	if !intact(&p, a.Src.Port(), rest) {
 		cnt.BadICRC.Add(1)
 		return
+	}
+	if in.c.Tap.Active() {
+		in.showPlain(&p, a.Src.Port())
 	}
 	in.accept(w, &p, rest)
 }
@@ -108,6 +115,7 @@ func intact(p *packet, srcPort uint16, rest []byte) bool {
 		return wire.ICRC(ip[:], u[:], rest) == want
 	}
 	putIPv4(ip[:], &p.src, &p.dst, &none, length)
-	_, ok := wire.FindID(wire.ICRC(ip[:wire.IPv4Size], u[:], rest), want, len(rest))
+	var ok bool
+	p.id, ok = wire.FindID(wire.ICRC(ip[:wire.IPv4Size], u[:], rest), want, len(rest))
 	return ok
 }
