@@ -14,12 +14,12 @@ func (c *Conn) answer(env *Env, a *Arrived) (again bool) {
 	if r == nil || r.n == 0 {
 		return false // of something that is done already
 	}
-	if h.BECN {
-		r.cc.marked(env.Now)
-	}
 	info := h.Opcode.Info()
 	if info == nil {
 		return false
+	}
+	if h.BECN || h.FECN && info.Kind == wire.KindReadResponse { // of the data that come to us we are the ones to ask for less
+		r.cc.marked(env.Now)
 	}
 	switch info.Kind {
 	case wire.KindReadResponse:

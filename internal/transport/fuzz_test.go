@@ -259,11 +259,14 @@ func FuzzReceive(f *testing.F) {
 func TestHostilePackets(t *testing.T) {
 	x := newTarget(t)
 	r := rand.New(rand.NewPCG(5, 6))
+	runs := 0
+	defer func() { t.Log(runs, "runs") }()
 	for until := time.Now().Add(time.Second); time.Now().Before(until); {
 		b := make([]byte, r.IntN(2000))
 		for i := range b {
 			b[i] = byte(r.Uint32())
 		}
 		x.do(t, b)
+		runs++
 	}
 }
