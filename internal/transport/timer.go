@@ -107,6 +107,9 @@ func (c *Conn) wake(p *Path) int64 {
 	if r.rnrUntil != 0 {
 		return r.rnrUntil
 	}
+	if p == nil || p.Gone {
+		return at
+	}
 	return sooner(at, sooner(r.freshAt, r.repairAt))
 }
 
