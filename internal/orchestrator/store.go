@@ -93,7 +93,9 @@ func (s *Store) txnElse(ctx context.Context, when []clientv3.Cmp, then, otherwis
 	if !r.Succeeded {
 		return false, r, nil
 	}
-	return true, r, s.mirror.Wait(op, r.Header.Revision)
+	wait, cancel := context.WithTimeout(ctx, opPatience) // its own time: on a slow disk the other is used up
+	defer cancel()
+	return true, r, s.mirror.Wait(wait, r.Header.Revision)
 }
 
 // get reads one key as it is now, not as the mirror has it; nil if there is none.
