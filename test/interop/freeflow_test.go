@@ -122,7 +122,9 @@ func everyByte(t *testing.T, top topology) {
 	if source, err := os.ReadFile("../programs/check.h"); err != nil || !strings.Contains(string(source), "CHECK_GID") {
 		host.Skip(t, "test/programs cannot be told which GID to use (CHECK_GID)")
 	}
-	rows := []row{verify("rc"), verify("uc")}
+	// RC only: on a network a UC WRITE may come later than the TCP message that says it was sent, and a UD message is no longer
+	// than the path MTU here.
+	rows := []row{verify("rc")}
 	t.Run("server in guest", func(t *testing.T) { everyRow(t, top.peer, top.container, rows) })
-	t.Run("server in container", func(t *testing.T) { everyRow(t, top.container, top.peer, append(rows, verify("ud"))) })
+	t.Run("server in container", func(t *testing.T) { everyRow(t, top.container, top.peer, rows) })
 }

@@ -74,8 +74,7 @@ func perftests() (rows []row) {
 	return rows
 }
 
-// verify looks at every byte of every kind of message: test/programs/verify.c. CHECK_GID says which GID it uses. What it expects
-// of a UD receive's global route header is FreeFlow's own form, so a container is the server for ud; rxe puts the IPv4 header there.
+// verify looks at every byte of every kind of message: test/programs/verify.c. CHECK_GID says which GID it uses.
 func verify(service string) row {
 	return row{"CHECK_GID=$GID $DIR/verify " + service, meeting, 3 * time.Minute}
 }
