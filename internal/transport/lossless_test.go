@@ -154,3 +154,25 @@ func TestRevokedRead(t *testing.T) {
 		t.Fatalf("states %v and %v", a.qp.State(), b.qp.State())
 	}
 }
+
+// TestChangedEntry: a program that writes over the entry of a work request which has to be sent again has a local QP operation error.
+func TestChangedEntry(t *testing.T) {
+	w := newWorld(t, 1, near, near)
+	a, b := w.pair(verbs.TypeRC, 15, nil)
+	src, dst := w.buffers(4096)
+	b.q.Recv(vt.RR(1, dst.SGE(0, 4096)), vt.RR(2, dst.SGE(0, 4096)))
+	lose := true
+	w.link[0].Drop = func([]byte) bool { return lose }
+	a.q.Post(vt.WR(1, verbs.OpSend, src.SGE(0, 64)), vt.WR(2, verbs.OpSend, src.SGE(64, 64)))
+	a.run()
+	w.settle(100_000)
+	lose = false
+	sq, _ := a.q.Bytes()
+	sq[384+16] ^= byte(verbs.SendSolicited)
+	w.settle(100_000_000)
+	w.want(0, 1, verbs.WCLocQPOpErr)
+	w.want(0, 2, verbs.WCWRFlushErr)
+	if a.qp.State() != verbs.StateError {
+		t.Fatal(a.qp.State())
+	}
+}
