@@ -9,7 +9,7 @@ SUDO  := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 TOOLS := bin/ffpairs bin/ffregister
 LINT  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-# For `make bench` and `make accept`: RUNS rounds of each measurement, QUICK=1 for fewer sizes, FIGURES for some of them.
+# For `make bench` and `make accept`: RUNS rounds of each measurement, QUICK=1 for fewer sizes, FIGURES for some figures or sections.
 RUNS     ?= 5
 QUICK    ?=
 FIGURES  ?=
@@ -21,7 +21,7 @@ TESTTIME ?= 15m
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
-demo: deps build ## RDMA over FreeFlow beside TCP between two containers, in one table
+demo: deps build ## RDMA over FreeFlow beside TCP between two containers, on one host and on two
 	@$(SUDO) $(BIN) bench demo
 
 test: deps build tools ## every test; ends with how many passed, failed and were skipped
@@ -32,12 +32,12 @@ test: deps build tools ## every test; ends with how many passed, failed and were
 	   $(GO) vet ./... || echo "not ok - go vet"; \
 	   $(SUDO) env PATH="$$PATH" $(GO) test -json -race -timeout $(TESTTIME) ./...; } 2>&1 | bin/report
 
-bench: deps build tools ## the paper's figures for one host: CSV, PNG and tables, in bench/out
+bench: deps build tools ## the paper's figures for one host and for two: CSV, PNG and tables, in bench/out
 	@$(SUDO) $(BIN) bench figures --runs $(RUNS) $(if $(QUICK),--quick) --out $(OUT) $(FIGURES)
 	@$(GO) run ./bench/plot $(OUT)
 
 accept: deps build tools ## the project's bars for speed beside what is measured
-	@$(SUDO) $(BIN) bench accept --runs $(RUNS)
+	@$(SUDO) $(BIN) bench accept --runs $(RUNS) $(if $(QUICK),--quick) $(FIGURES)
 
 build: lib ## build bin/freeflow, with the library embedded in it
 	@mkdir -p bin

@@ -31,6 +31,14 @@ var specs = []spec{
 	{name: "fairness", title: "Fairness among pairs", x: "pairs", y: "Jain's index"},
 	{name: "registration", title: "Registering memory", x: "size", y: "ms", logY: true},
 	{name: "idle", title: "Router with ten idle containers", y: "% of a core", bars: true},
+	{name: "hosts-9000-throughput", title: "Throughput, two hosts, underlay MTU 9000", x: "message size", y: "Gbit/s", logY: true},
+	{name: "hosts-9000-rate", title: "Messages a second, two hosts, underlay MTU 9000", x: "message size", y: "million/s", logY: true},
+	{name: "hosts-9000-latency", title: "Latency, two hosts, underlay MTU 9000, one way", x: "message size", y: "µs", logY: true},
+	{name: "hosts-9000-cpu", title: "CPU time, 64 KiB messages, two hosts, underlay MTU 9000", y: "s a gigabyte", bars: true},
+	{name: "hosts-1500-throughput", title: "Throughput, two hosts, underlay MTU 1500", x: "message size", y: "Gbit/s", logY: true},
+	{name: "hosts-1500-rate", title: "Messages a second, two hosts, underlay MTU 1500", x: "message size", y: "million/s", logY: true},
+	{name: "hosts-1500-latency", title: "Latency, two hosts, underlay MTU 1500, one way", x: "message size", y: "µs", logY: true},
+	{name: "hosts-1500-cpu", title: "CPU time, 64 KiB messages, two hosts, underlay MTU 1500", y: "s a gigabyte", bars: true},
 }
 
 const (

@@ -17,8 +17,8 @@ func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure FreeFlow, and TCP beside it",
-		Long: `Start a router of its own and containers, and run Debian's perftest, iperf3 and qperf in them. Needs root, these
-programs, and for some figures ffpairs and ffregister beside the freeflow binary ("make tools").`,
+		Long: `Start routers of its own and containers, and run Debian's perftest, iperf3 and qperf in them. Several hosts are network
+namespaces of this machine, joined by veth and a bridge. Needs root, these programs, and for some figures ffpairs and ffregister beside the freeflow binary ("make tools").`,
 	}
 	cmd.AddCommand(benchDemoCommand(), benchFiguresCommand(), benchAcceptCommand())
 	return cmd
@@ -27,7 +27,7 @@ programs, and for some figures ffpairs and ffregister beside the freeflow binary
 func benchDemoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
-		Short: "RDMA over FreeFlow beside TCP between two containers, in one table",
+		Short: "RDMA over FreeFlow beside TCP between two containers, on one host and on two",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return untilSignal(cmd, func(ctx context.Context) error { return bench.Demo(ctx, os.Stdout, os.Stderr) })
@@ -39,7 +39,7 @@ func benchFiguresCommand() *cobra.Command {
 	o := bench.Options{Out: os.Stdout, Notes: os.Stderr}
 	cmd := &cobra.Command{
 		Use:       "figures [flags] [FIGURE...]",
-		Short:     "The paper's figures for one host, as tables and CSV files",
+		Short:     "The paper's figures for one host and for two, as tables and CSV files",
 		Long:      "Measure and print figures, and write them as CSV: " + strings.Join(bench.FigureNames(), ", ") + ".",
 		ValidArgs: bench.FigureNames(),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,11 +55,13 @@ func benchFiguresCommand() *cobra.Command {
 func benchAcceptCommand() *cobra.Command {
 	o := bench.Options{Out: os.Stdout, Notes: os.Stderr}
 	cmd := &cobra.Command{
-		Use:   "accept",
+		Use:   "accept [flags] [SECTION...]",
 		Short: "The project's bars for speed beside what is measured",
-		Long:  "Measure what the project has promised. The exit status is 1 if a bar is not reached.",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Long: "Measure what the project has promised: " + strings.Join(bench.SectionNames(), ", ") +
+			". The exit status is 1 if a bar is not reached.",
+		ValidArgs: bench.SectionNames(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Figures = args
 			return untilSignal(cmd, func(ctx context.Context) error { return bench.Accept(ctx, o) })
 		},
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // ErrTooSlow says that a bar was not reached.
@@ -12,11 +14,20 @@ var ErrTooSlow = errors.New("accept: not every bar was reached")
 // bar is one of the project's aims: a measured median that has to be at least, or at most, something.
 type bar struct {
 	what   string
+	kind   barKind
 	atMost bool
 	limit  float64
 	unit   string
 	sample Sample
 }
+
+type barKind int
+
+const (
+	must barKind = iota // it fails if it is not reached
+	goal                // what we want in the end; whether it is reached is told
+	fact                // no aim, but what an aim is compared with
+)
 
 func (b *bar) reached() bool {
 	if b.atMost {
@@ -50,12 +61,46 @@ func (a *acceptance) add(b bar, value float64) {
 	a.bars = append(a.bars, &b)
 }
 
+// show adds what others are compared with.
+func (a *acceptance) show(what string, value float64, unit string) {
+	a.add(bar{what: what, kind: fact, unit: unit}, value)
+}
+
+// sections are what Options.Figures can hold for Accept.
+var sections = []struct {
+	name string
+	run  func(*acceptance, context.Context) error
+}{
+	{"messages", (*acceptance).messages},
+	{"registration", (*acceptance).registration},
+	{"pairs", (*acceptance).many},
+	{"idle", (*acceptance).idle},
+	{"hosts", (*acceptance).hosts},
+}
+
+// SectionNames are the sections of Accept.
+func SectionNames() []string {
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	return names
+}
+
 // Accept measures what the project has promised and prints each bar beside the median of Runs.
 func Accept(ctx context.Context, o Options) error {
+	for _, name := range o.Figures {
+		if !slices.Contains(SectionNames(), name) {
+			return fmt.Errorf("bench: no section %q: there are %s", name, strings.Join(SectionNames(), ", "))
+		}
+	}
 	a := &acceptance{o: o}
-	for _, part := range []func(context.Context) error{a.messages, a.registration, a.many, a.idle} {
-		if err := part(ctx); err != nil {
-			return err
+	for _, s := range sections {
+		if !o.wants(s.name) {
+			continue
+		}
+		if err := s.run(a, ctx); err != nil {
+			return fmt.Errorf("accept %s: %w", s.name, err)
 		}
 	}
 	return a.print()
@@ -180,18 +225,44 @@ func (a *acceptance) print() error {
 	t := Table{Head: []string{"", "bar", "measured", "lowest", "highest", ""}}
 	var err error
 	for _, b := range a.bars {
-		verdict, sign := "PASS", "≥"
-		if !b.reached() {
-			verdict, err = "FAIL", ErrTooSlow
-		}
-		if b.atMost {
-			sign = "≤"
+		if b.kind == must && !b.reached() {
+			err = ErrTooSlow
 		}
 		low, high := b.sample.Range()
-		t.Add(b.what, fmt.Sprintf("%s %g %s", sign, b.limit, b.unit), digits(b.sample.Median())+" "+b.unit, digits(low), digits(high), verdict)
+		t.Add(b.what, b.aim(), digits(b.sample.Median())+" "+b.unit, digits(low), digits(high), b.verdict())
 	}
 	fmt.Fprintf(a.o.Out, "\nMedians of %d; comparisons are ratios in one round\n\n", a.o.Runs)
 	return errors.Join(t.Print(a.o.Out), err)
+}
+
+// aim is what a bar asks for, as it is shown.
+func (b *bar) aim() string {
+	sign := "≥"
+	if b.atMost {
+		sign = "≤"
+	}
+	text := fmt.Sprintf("%s %g %s", sign, b.limit, b.unit)
+	switch b.kind {
+	case goal:
+		return "goal " + text
+	case fact:
+		return ""
+	}
+	return text
+}
+
+func (b *bar) verdict() string {
+	switch {
+	case b.kind == fact:
+		return ""
+	case b.kind == goal && b.reached():
+		return "reached"
+	case b.kind == goal:
+		return "not yet"
+	case b.reached():
+		return "PASS"
+	}
+	return "FAIL"
 }
 
 // digits shows three digits that matter.

@@ -14,7 +14,7 @@ type Options struct {
 	Runs    int
 	Quick   bool     // fewer sizes, for a first look
 	Dir     string   // where the CSV files go
-	Figures []string // which of them; none: all
+	Figures []string // which of them (for Accept: sections); none: all
 	Out     io.Writer
 	Notes   io.Writer // progress
 }
@@ -32,6 +32,7 @@ var measures = []struct {
 	{"pairs", pairs},
 	{"registration", registration},
 	{"idle", idle},
+	{"hosts", hosts},
 }
 
 // FigureNames are what Options.Figures can hold.
@@ -54,7 +55,7 @@ func Figures(ctx context.Context, o Options) error {
 		return fmt.Errorf("make the directory of results: %w", err)
 	}
 	for _, m := range measures {
-		if len(o.Figures) > 0 && !slices.Contains(o.Figures, m.name) {
+		if !o.wants(m.name) {
 			continue
 		}
 		figures, err := m.run(ctx, o)
@@ -71,6 +72,11 @@ func Figures(ctx context.Context, o Options) error {
 		}
 	}
 	return nil
+}
+
+// wants says whether a figure or section is among those asked for.
+func (o Options) wants(name string) bool {
+	return len(o.Figures) == 0 || slices.Contains(o.Figures, name)
 }
 
 // rounds measures Runs times in one world with two containers and TCP's servers.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -128,6 +129,10 @@ func TestAddressesDiffer(t *testing.T) {
 	if seen["10.77.0.1"] || seen["10.77.0.0"] {
 		t.Error("an address that is the network's")
 	}
+	there := World{first: 4 << 8}
+	if ip := there.nextIP().String(); seen[ip] {
+		t.Errorf("%s on two hosts", ip)
+	}
 }
 
 func TestFigure(t *testing.T) {
@@ -164,8 +169,30 @@ func TestBars(t *testing.T) {
 	if err := a.print(); err != nil || !strings.Contains(out.String(), "PASS") {
 		t.Errorf("median 4 of at most 4: %v\n%s", err, out.String())
 	}
+	a.add(bar{what: "the end", kind: goal, limit: 40, unit: "Gbit/s"}, 39)
+	a.show("beside it", 14.6, "Gbit/s")
+	if err := a.print(); err != nil || !strings.Contains(out.String(), "goal ≥ 40 Gbit/s  39.0 Gbit/s") || !strings.Contains(out.String(), "not yet") {
+		t.Errorf("a goal that is not reached: %v\n%s", err, out.String())
+	}
 	a.atLeast("ratio", 6, 5.9, "×")
 	if err := a.print(); err == nil || !strings.Contains(out.String(), "FAIL") {
 		t.Errorf("5.9 of at least 6: %v\n%s", err, out.String())
+	}
+}
+
+func TestSectionsAndFigures(t *testing.T) {
+	for _, names := range [][]string{SectionNames(), FigureNames()} {
+		if !slices.Contains(names, "hosts") {
+			t.Errorf("no hosts among %v", names)
+		}
+	}
+	if o := (Options{}); !o.wants("hosts") {
+		t.Error("nothing asked for is everything")
+	}
+	if o := (Options{Figures: []string{"idle"}}); o.wants("hosts") || !o.wants("idle") {
+		t.Error("something else than what was asked for")
+	}
+	if err := Accept(t.Context(), Options{Figures: []string{"nonsense"}}); err == nil || !strings.Contains(err.Error(), "hosts") {
+		t.Errorf("a section that is not there: %v", err)
 	}
 }

@@ -49,8 +49,25 @@ type Program struct {
 
 // Container starts a container.
 func (w *World) Container(ctx context.Context) (*Container, error) {
-	c := &Container{IP: w.nextIP(), w: w, name: fmt.Sprintf("bench%d", w.made), programs: map[int]*Program{}, ended: make(chan struct{})}
+	c := &Container{IP: w.nextIP(), w: w, name: fmt.Sprintf("bench%d", w.number())}
 	cmd := exec.Command(w.binary, "run", "--run-dir", w.path("run"), "--name", c.name, "--ip", c.IP.String(), "--", "sh")
+	return c, c.start(ctx, cmd)
+}
+
+// Shell is the host itself as if it were a container: what is started there has the host's network. Its programs end with it: they are
+// its process group.
+func (w *World) Shell(ctx context.Context) (*Container, error) {
+	c := &Container{IP: w.HostIP, w: w, name: "host"}
+	if err := c.start(ctx, exec.Command("sh")); err != nil {
+		return nil, err
+	}
+	_, err := fmt.Fprintln(c.input, "trap : TERM; trap 'kill -KILL 0' EXIT")
+	return c, err
+}
+
+// start starts the shell.
+func (c *Container) start(ctx context.Context, cmd *exec.Cmd) error {
+	c.programs, c.ended = map[int]*Program{}, make(chan struct{})
 	cmd.SysProcAttr = apart()
 	cmd.Stderr = &c.errors
 	output, err := cmd.StdoutPipe()
@@ -58,22 +75,22 @@ func (w *World) Container(ctx context.Context) (*Container, error) {
 		c.input, err = cmd.StdinPipe()
 	}
 	if err == nil {
-		err = cmd.Start()
+		err = startIn(c.w.ns, cmd)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start container %s: %w", c.name, err)
+		return fmt.Errorf("start container %s: %w", c.name, err)
 	}
 	go func() {
 		c.listen(output)
 		_ = cmd.Wait()
 		close(c.ended)
 	}()
-	w.onClose(func() {
+	c.w.onClose(func() {
 		_ = c.input.Close() // the shell ends, and with it all that it started
 		stop(cmd, c.ended)
 	})
 	_, err = c.Run(ctx, "true")
-	return c, err
+	return err
 }
 
 // listen hands on what the shell says.

@@ -9,8 +9,15 @@ import (
 // demoRounds is how often each is measured.
 const demoRounds = 3
 
-// Demo starts two containers, measures RDMA over FreeFlow and TCP between them, and prints one table. Progress goes to notes.
+// Demo measures RDMA over FreeFlow and TCP between two containers, on one host and on two, and prints a table of each. Progress goes to notes.
 func Demo(ctx context.Context, out, notes io.Writer) error {
+	if err := demoOneHost(ctx, out, notes); err != nil {
+		return err
+	}
+	return demoTwoHosts(ctx, out, notes)
+}
+
+func demoOneHost(ctx context.Context, out, notes io.Writer) error {
 	fmt.Fprintln(notes, "starting FreeFlow and two containers")
 	w, err := NewWorld(ctx, "auto")
 	if err != nil {
@@ -25,15 +32,44 @@ func Demo(ctx context.Context, out, notes io.Writer) error {
 		return err
 	}
 	d := demo{server: server, client: client}
+	if err := d.rounds(ctx, notes); err != nil {
+		return err
+	}
+	return d.print(out, "Between two containers on this host", "TCP")
+}
+
+// demoTwoHosts has network namespaces as hosts.
+func demoTwoHosts(ctx context.Context, out, notes io.Writer) error {
+	const mtu = 9000
+	fmt.Fprintln(notes, "\nstarting two hosts (network namespaces), an orchestrator, and a container on each host")
+	c, err := NewCluster(ctx, mtu)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p, err := NewDistant(ctx, c)
+	if err != nil {
+		return err
+	}
+	d := demo{server: p.Server, client: p.Client}
+	if err := d.rounds(ctx, notes); err != nil {
+		return err
+	}
+	title := fmt.Sprintf("Between two containers on two hosts, underlay MTU %d", mtu)
+	return d.print(out, title, "TCP, VXLAN overlay")
+}
+
+// rounds measures demoRounds times.
+func (d *demo) rounds(ctx context.Context, notes io.Writer) error {
 	for i := range demoRounds {
 		fmt.Fprintf(notes, "round %d of %d:", i+1, demoRounds)
-		if err := d.round(ctx, notes); err != nil {
-			fmt.Fprintln(notes)
+		err := d.round(ctx, notes)
+		fmt.Fprintln(notes)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintln(notes)
 	}
-	return d.print(out)
+	return nil
 }
 
 type demo struct {
@@ -78,9 +114,9 @@ func (d *demo) round(ctx context.Context, notes io.Writer) error {
 	return nil
 }
 
-func (d *demo) print(out io.Writer) error {
-	fmt.Fprintf(out, "\nBetween two containers on this host, medians of %d:\n\n", demoRounds)
-	t := Table{Head: []string{"", "FreeFlow", "", "TCP", "", "FreeFlow is"}}
+func (d *demo) print(out io.Writer, title, tcp string) error {
+	fmt.Fprintf(out, "\n%s, medians of %d:\n\n", title, demoRounds)
+	t := Table{Head: []string{"", "FreeFlow", "", tcp, "", "FreeFlow is"}}
 	iperf := "iperf3"
 	if d.congestion != "" {
 		iperf += " (" + d.congestion + ")"

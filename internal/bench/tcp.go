@@ -29,11 +29,12 @@ type Iperf struct {
 	Congestion string  // the sender's congestion control
 }
 
-// MeasureIperf runs iperf3 with its defaults.
-func MeasureIperf(ctx context.Context, server, client *Container, seconds int) (Iperf, error) {
+// MeasureIperf runs iperf3 with its defaults where nothing more is said.
+func MeasureIperf(ctx context.Context, server, client *Container, seconds int, more ...string) (Iperf, error) {
 	ctx, cancel := context.WithTimeout(ctx, programTime)
 	defer cancel()
-	text, err := client.Run(ctx, "iperf3", "-J", "-t", strconv.Itoa(seconds), "-c", server.IP.String())
+	argv := append([]string{"iperf3", "-J", "-t", strconv.Itoa(seconds), "-c", server.IP.String()}, more...)
+	text, err := client.Run(ctx, argv...)
 	if err != nil {
 		return Iperf{}, err
 	}

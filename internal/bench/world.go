@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/freeflow-rdma/freeflow/internal/admin"
+	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
 
 // readyTime bounds the wait for a router, a container or a server to be there.
@@ -21,26 +22,37 @@ const readyTime = 15 * time.Second
 
 // World is a router with a run directory of its own, and containers.
 type World struct {
-	Mode   string // the router's engine mode
-	Tools  string // directory of ffpairs and ffregister
+	Mode   string     // the router's engine mode
+	Tools  string     // directory of ffpairs and ffregister
+	HostIP netip.Addr // of one of a cluster's hosts
+	ns     *vnet.Namespace
 	dir    string
 	binary string
 	router *exec.Cmd
 	closed []func()
+	first  int // number of the first container
 	made   int // containers
 }
 
 // NewWorld starts a router.
-func NewWorld(ctx context.Context, mode string) (w *World, err error) {
+func NewWorld(ctx context.Context, mode string) (*World, error) {
+	w, err := newWorld(mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.startRouter(ctx, "up"); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// newWorld is one without a router.
+func newWorld(mode string) (w *World, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("bench: run this as root: containers need it")
 	}
 	w = &World{Mode: mode}
-	defer func() {
-		if err != nil {
-			w.Close()
-		}
-	}()
 	if w.binary, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find the freeflow binary: %w", err)
 	}
@@ -49,19 +61,20 @@ func NewWorld(ctx context.Context, mode string) (w *World, err error) {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
 	w.onClose(func() { _ = os.RemoveAll(w.dir) })
-	return w, w.startRouter(ctx)
+	return w, nil
 }
 
-func (w *World) startRouter(ctx context.Context) error {
+// startRouter starts the command of freeflow that serves containers.
+func (w *World) startRouter(ctx context.Context, command ...string) error {
 	log, err := os.Create(w.path("router.log"))
 	if err != nil {
 		return fmt.Errorf("make the router's log: %w", err)
 	}
 	defer log.Close()
-	w.router = exec.Command(w.binary, "up", "--run-dir", w.path("run"), "--data-dir", w.path("data"), "--mode", w.Mode)
+	w.router = exec.Command(w.binary, append(command, "--run-dir", w.path("run"), "--data-dir", w.path("data"), "--mode", w.Mode)...)
 	w.router.Stdout, w.router.Stderr = log, log
 	w.router.SysProcAttr = apart()
-	if err := w.router.Start(); err != nil {
+	if err := startIn(w.ns, w.router); err != nil {
 		return fmt.Errorf("start the router: %w", err)
 	}
 	ended := make(chan struct{})
@@ -70,7 +83,6 @@ func (w *World) startRouter(ctx context.Context) error {
 		close(ended)
 	}()
 	w.onClose(func() { stop(w.router, ended) })
-	client := admin.NewClient(w.path("run"))
 	return poll(ctx, func() (bool, error) {
 		select {
 		case <-ended:
@@ -78,10 +90,12 @@ func (w *World) startRouter(ctx context.Context) error {
 			return false, fmt.Errorf("the router ended: %s", text)
 		default:
 		}
-		_, err := client.Status(ctx)
+		_, err := w.client().Status(ctx)
 		return err == nil, nil
 	})
 }
+
+func (w *World) client() *admin.Client { return admin.NewClient(w.path("run")) }
 
 // RouterPID is the router's process.
 func (w *World) RouterPID() int { return w.router.Process.Pid }
@@ -97,8 +111,12 @@ func (w *World) Pair(ctx context.Context) (server, client *Container, err error)
 
 func (w *World) nextIP() netip.Addr {
 	w.made++
-	return netip.AddrFrom4([4]byte{10, 77, byte(w.made >> 8), byte(w.made)}).Next()
+	n := w.number()
+	return netip.AddrFrom4([4]byte{10, 77, byte(n >> 8), byte(n)}).Next()
 }
+
+// number is the last container's, among those of all hosts.
+func (w *World) number() int { return w.first + w.made }
 
 func (w *World) path(name string) string { return filepath.Join(w.dir, name) }
 
