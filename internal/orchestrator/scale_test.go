@@ -35,7 +35,7 @@ func TestScale(t *testing.T) {
 	defer cancel()
 	before := residentMB(t)
 
-	sim := simulation{t: t, s: s, want: hosts * each, born: map[string]time.Time{}}
+	sim := simulation{t: t, s: s, each: each, want: hosts * each, born: map[string]time.Time{}}
 	began := time.Now()
 	sim.join(ctx, hosts)
 	t.Logf("%d hosts joined and watching: %s", hosts, time.Since(began).Round(time.Millisecond))
@@ -62,7 +62,8 @@ func TestScale(t *testing.T) {
 type simulation struct {
 	t     *testing.T
 	s     *Server
-	want  int // containers
+	each  int // containers of a host
+	want  int // of all
 	hosts []*simulatedHost
 	seen  sync.WaitGroup // hosts that have seen all of them
 	ended sync.WaitGroup
@@ -171,7 +172,7 @@ func (h *simulatedHost) watch(ctx context.Context, ready chan<- struct{}) {
 		return
 	}
 	defer stream.Close()
-	known, first := map[string]bool{}, true
+	known, first, count := make([]bool, h.sim.want), true, 0
 	for stream.Receive() {
 		if m := stream.Msg(); first && m.Snapshot && !m.More {
 			first = false
@@ -179,21 +180,29 @@ func (h *simulatedHost) watch(ctx context.Context, ready chan<- struct{}) {
 		}
 		now := time.Now()
 		for _, c := range stream.Msg().Changes {
-			if c.GetContainer() == nil || strings.HasPrefix(c.GetContainer().Name, "burst") {
+			name := c.GetContainer().GetName()
+			i, ok := h.sim.number(name)
+			if !ok || known[i] {
 				continue
 			}
-			if known[c.GetContainer().Name] {
-				continue
+			known[i] = true
+			count++
+			if count%97 == 0 {
+				h.note(name, now)
 			}
-			known[c.GetContainer().Name] = true
-			if len(known)%97 == 0 {
-				h.note(c.GetContainer().Name, now)
-			}
-			if len(known) == h.sim.want {
+			if count == h.sim.want {
 				h.sim.seen.Done()
 			}
 		}
 	}
+}
+
+// number counts the containers; false if the name is none of theirs.
+func (sim *simulation) number(name string) (int, bool) {
+	host, container, ok := strings.Cut(strings.TrimPrefix(name, "host-"), "-")
+	h, err := strconv.Atoi(host)
+	c, err2 := strconv.Atoi(container)
+	return h*sim.each + c, ok && err == nil && err2 == nil
 }
 
 // note keeps how long after its registration a container was heard of.
