@@ -17,18 +17,32 @@ import (
 
 func getCommand() *cobra.Command {
 	var runDir string
+	var operator operatorFlags
 	var p printer
 	var watch bool
 	cmd := &cobra.Command{
-		Use:       "get hosts|networks|containers|qps|mrs",
-		Short:     "List what the router has",
+		Use:   "get hosts|networks|containers|qps|mrs|counters",
+		Short: "List what the router or the cluster has",
+		Long: `List what there is. The router of this machine is asked, which knows the cluster's hosts, networks and running containers,
+and of queue pairs, memory regions and counters its own. With --data-dir or --orchestrator the orchestrator is asked for
+hosts, networks, containers, the stopped ones too, and the memory regions of all hosts.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"hosts", "networks", "containers", "qps", "mrs"},
+		ValidArgs: []string{"hosts", "networks", "containers", "qps", "mrs", "counters"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.check(); err != nil {
 				return err
 			}
 			list := lister(admin.NewClient(runDir), args[0], p)
+			if operator.given(cmd) {
+				o, err := operator.open()
+				if err != nil {
+					return err
+				}
+				defer o.Close()
+				if list = (clusterList{&operator, o}).lister(args[0], p); list == nil {
+					return fmt.Errorf("get: only a router knows %s: leave out --data-dir and --orchestrator", args[0])
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			if watch {
@@ -38,6 +52,8 @@ func getCommand() *cobra.Command {
 		},
 	}
 	runDirFlag(cmd, &runDir)
+	operator.register(cmd)
+	cmd.Flags().Lookup("data-dir").DefValue = "" // without it the router is asked
 	cmd.Flags().StringVarP(&p.format, "output", "o", "table", "the `format`: table, json or yaml")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "print the list again whenever it has changed, until interrupted")
 	return cmd
@@ -54,6 +70,8 @@ func lister(c *admin.Client, kind string, p printer) func(context.Context, io.Wr
 		return listWith(p, c.Containers, containerTable)
 	case "qps":
 		return listWith(p, c.QPs, qpTable)
+	case "counters":
+		return listWith(p, c.Counters, counterTable)
 	default:
 		return listWith(p, c.MRs, mrTable)
 	}

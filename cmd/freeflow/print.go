@@ -96,9 +96,10 @@ var networkTable = table[admin.NetworkRow]{
 }
 
 var containerTable = table[admin.ContainerRow]{
-	"NAME\tNETWORK\tHOST\tIP\tMODE\tPID\tQPS\tMRS\tSTARTED\tCOMMAND",
+	"NAME\tNETWORK\tHOST\tIP\tSTATE\tMODE\tPID\tQPS\tMRS\tSINCE\tCOMMAND",
 	func(r admin.ContainerRow) []any {
-		return []any{r.Name, r.Network, r.Host, r.IP, orDash(r.Mode), orDash(r.PID), r.QPs, r.MRs, moment(r.Created), orDash(printable(strings.Join(r.Command, " ")))}
+		return []any{r.Name, r.Network, orDash(r.Host), r.IP, r.State, orDash(r.Mode), orDash(r.PID), r.QPs, r.MRs, moment(r.Created),
+			orDash(printable(strings.Join(r.Command, " ")))}
 	},
 }
 
@@ -116,6 +117,11 @@ var mrTable = table[admin.MRRow]{
 		return []any{r.Host + "/" + strconv.FormatUint(r.ID, 10), r.Container, r.PID, fmt.Sprintf("%#08x", r.LKey), fmt.Sprintf("%#08x", r.RKey),
 			fmt.Sprintf("%#x", r.Addr), size(r.Length), size(r.Shared), orDash(r.Access)}
 	},
+}
+
+var counterTable = table[admin.CounterRow]{
+	"GROUP\tNAME\tVALUE",
+	func(r admin.CounterRow) []any { return []any{r.Group, r.Name, r.Value} },
 }
 
 // moment is a time as people read it.

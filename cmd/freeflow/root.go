@@ -20,7 +20,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(upCommand(), orchestratorCommand(), tokenCommand(), routerCommand(), runCommand(), getCommand(),
-		applyCommand(), deleteCommand(), captureCommand(), doctorCommand(), benchCommand(), versionCommand())
+		applyCommand(), deleteCommand(), captureCommand(), topCommand(), doctorCommand(), benchCommand(), versionCommand())
 	return root
 }
 

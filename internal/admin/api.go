@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
 
@@ -33,6 +34,10 @@ type Backend interface {
 	MRs() []MRRow
 	Networks() []NetworkRow
 	Hosts() []HostRow
+	Counters() []CounterRow
+
+	// Tap is where captures listen.
+	Tap() *pcap.Tap
 }
 
 // Peer is who is at the other end of a connection, as the kernel tells it.
@@ -82,12 +87,19 @@ type Status struct {
 	Containers int       `json:"containers"`
 }
 
+// States of a container; of one that is stopped only the reservation of its address is left.
+const (
+	Running = "running"
+	Stopped = "stopped"
+)
+
 // ContainerRow is a container in a list.
 type ContainerRow struct {
 	ID      string            `json:"id"`
 	Name    string            `json:"name"`
 	Network string            `json:"network"`
 	Host    string            `json:"host"`
+	State   string            `json:"state"` // Running or Stopped
 	IP      netip.Addr        `json:"ip"`
 	GIDs    []netip.Addr      `json:"gids"`
 	Mode    string            `json:"mode"`
@@ -126,7 +138,7 @@ type MRRow struct {
 	RKey      uint32 `json:"rkey"`
 	Addr      uint64 `json:"addr"`
 	Length    uint64 `json:"length"`
-	Shared    uint64 `json:"shared"` // bytes of it that the router has mapped
+	Shared    uint64 `json:"shared"` // bytes of it that the router has mapped; the cluster does not know
 	Access    string `json:"access"`
 }
 
@@ -151,4 +163,11 @@ type HostRow struct {
 	Version    string     `json:"version,omitempty"`
 	Features   []string   `json:"features,omitempty"`
 	Containers int        `json:"containers"`
+}
+
+// CounterRow is a counter in a list. docs/counters.md says what each counts.
+type CounterRow struct {
+	Group string `json:"group"` // fabric, transport, a port ("geneve 10.0.0.1:6081") or a worker ("worker core0")
+	Name  string `json:"name"`
+	Value uint64 `json:"value"`
 }

@@ -57,6 +57,11 @@ func (c *Client) Hosts(ctx context.Context) ([]HostRow, error) {
 	return listOf[HostRow](ctx, c, "hosts")
 }
 
+// Counters lists what the router has counted since it started.
+func (c *Client) Counters(ctx context.Context) ([]CounterRow, error) {
+	return listOf[CounterRow](ctx, c, "counters")
+}
+
 // Lease is a registered container, from the side of the process that registered it.
 type Lease struct {
 	Info   ContainerInfo

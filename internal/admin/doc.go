@@ -1,9 +1,10 @@
 // Package admin is the router's local management interface: HTTP with JSON bodies over the Unix socket
 // admin.sock in the run directory, the server that answers there and the client that `freeflow run`,
-// `freeflow get` and `freeflow doctor` use.
+// `freeflow get`, `freeflow top` and `freeflow doctor` use.
 //
 //	GET    /v1/status              Status
-//	GET    /v1/KIND                {"items": [...]}: containers, qps, mrs, networks, hosts
+//	GET    /v1/KIND                {"items": [...]}: containers, qps, mrs, networks, hosts, counters
+//	GET    /v1/capture             packets, as package pcap has it, until the client or the router ends it
 //	POST   /v1/containers          ContainerSpec in, ContainerInfo out; the response stays open: the lease
 //	DELETE /v1/containers/ID       ends that lease; answers when the container's network is gone
 //

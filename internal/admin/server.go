@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
 )
 
 // maxRequest bounds a request's body.
@@ -93,6 +95,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/mrs", list(s.backend.MRs))
 	mux.HandleFunc("GET /v1/networks", list(s.backend.Networks))
 	mux.HandleFunc("GET /v1/hosts", list(s.backend.Hosts))
+	mux.HandleFunc("GET /v1/counters", list(s.backend.Counters))
+	mux.HandleFunc("GET /v1/capture", s.capture)
 	mux.HandleFunc("POST /v1/containers", s.register)
 	mux.HandleFunc("DELETE /v1/containers/{id}", s.release)
 	return s.authorise(mux)
@@ -135,6 +139,20 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// capture shows packets until the client has enough, or the server ends.
+func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	pcap.Serve(w, r.WithContext(ctx), s.backend.Tap())
 }
 
 // register makes a container and holds the response open for as long as it lives.

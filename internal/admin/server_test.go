@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
 
@@ -25,6 +26,7 @@ type record struct {
 	pids         []int
 	unregistered []string
 	refuse       error
+	tap          pcap.Tap
 }
 
 func newRecord() *record { return &record{namespaces: make(map[string]*vnet.Namespace)} }
@@ -60,6 +62,8 @@ func (r *record) QPs() []QPRow               { return nil }
 func (r *record) MRs() []MRRow               { return []MRRow{{LKey: 7}} }
 func (r *record) Networks() []NetworkRow     { return nil }
 func (r *record) Hosts() []HostRow           { return nil }
+func (r *record) Counters() []CounterRow     { return []CounterRow{{"fabric", "drops", 1 << 63}} }
+func (r *record) Tap() *pcap.Tap             { return &r.tap }
 
 // serve starts a server, and returns what stops it and waits for its end.
 func serve(t *testing.T, b Backend) (runDir string, stop func()) {
@@ -98,8 +102,33 @@ func TestLists(t *testing.T) {
 	if rows, err := c.MRs(ctx); err != nil || len(rows) != 1 || rows[0].LKey != 7 {
 		t.Errorf("MRs %+v, %v", rows, err)
 	}
+	if rows, err := c.Counters(ctx); err != nil || len(rows) != 1 || rows[0].Value != 1<<63 {
+		t.Errorf("counters %+v, %v", rows, err)
+	}
 	if rows, err := c.QPs(ctx); err != nil || rows == nil || len(rows) != 0 {
 		t.Errorf("no QPs: %#v, %v; want an empty list", rows, err)
+	}
+}
+
+// TestCaptureEndsWithTheServer: neither waits for the other.
+func TestCaptureEndsWithTheServer(t *testing.T) {
+	r := newRecord()
+	runDir, stop := serve(t, r)
+	stream, err := pcap.NewClient(SocketPath(runDir)).Open(t.Context(), pcap.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if !r.tap.Active() {
+		t.Error("the tap is off while somebody captures")
+	}
+	go stop()
+	if _, err := io.Copy(io.Discard, stream); err != nil {
+		t.Errorf("the capture ended with %v", err)
+	}
+	stop()
+	if r.tap.Active() {
+		t.Error("the tap is on although nobody captures")
 	}
 }
 

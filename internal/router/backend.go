@@ -13,6 +13,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
@@ -21,6 +22,7 @@ import (
 type backend struct {
 	cfg     Config
 	host    *container.Host
+	eng     *engine.Engine
 	dev     *verbs.Device
 	srv     *server
 	member  *member
@@ -100,6 +102,9 @@ func (b *backend) Status() admin.Status {
 		RunDir: b.cfg.RunDir, Mode: b.cfg.Mode, Started: b.started, Containers: len(b.host.List()),
 	}
 }
+
+// Tap is where captures listen.
+func (b *backend) Tap() *pcap.Tap { return &b.member.carrier.Tap }
 
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok {

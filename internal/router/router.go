@@ -95,7 +95,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}()
 	defer func() { unfollow(); <-done }()
 	srv := newServer(device{dev}, cfg.Log, perContainer(files))
-	b.host, b.dev, b.srv, b.member = host, dev, srv, member
+	b.host, b.eng, b.dev, b.srv, b.member = host, eng, dev, srv, member
 	return serve(ctx, cfg.RunDir, srv, b)
 }
 

@@ -63,7 +63,7 @@ func (b *backend) Containers() []admin.ContainerRow {
 	for c := range b.member.client.State().Containers() {
 		if c.Running && c.Host != b.cfg.HostName {
 			rows = append(rows, admin.ContainerRow{ID: c.Instance, Name: c.Name.Name, Network: c.Network, IP: c.IP, GIDs: container.GIDs(c.IP),
-				Mode: c.Mode, Labels: c.Labels, Created: c.Since, Host: c.Host})
+				Mode: c.Mode, Labels: c.Labels, Created: c.Since, Host: c.Host, State: admin.Running})
 		}
 	}
 	slices.SortFunc(rows, func(a, b admin.ContainerRow) int {
@@ -84,7 +84,7 @@ func (b *backend) localContainers() []admin.ContainerRow {
 	for _, c := range b.host.List() {
 		rows = append(rows, admin.ContainerRow{
 			ID: c.ID, Name: c.Name, Network: c.Network, IP: c.IP, GIDs: c.GIDs, Mode: c.Mode, Labels: c.Labels,
-			Host: b.cfg.HostName, Command: c.Command, PID: c.PID, NetNS: c.NetNS.ID().String(), Created: c.Created, QPs: qps[c.ID], MRs: mrs[c.ID],
+			Host: b.cfg.HostName, State: admin.Running, Command: c.Command, PID: c.PID, NetNS: c.NetNS.ID().String(), Created: c.Created, QPs: qps[c.ID], MRs: mrs[c.ID],
 		})
 	}
 	return rows
@@ -112,14 +112,14 @@ func (b *backend) MRs() []admin.MRRow {
 	for _, mr := range b.dev.MRs() {
 		rows = append(rows, admin.MRRow{
 			ID: mr.ID, Host: b.cfg.HostName, Container: mr.Container.Name, PID: mr.PID, LKey: uint32(mr.LKey), RKey: uint32(mr.RKey),
-			Addr: mr.Start, Length: mr.Length, Shared: mr.Shared, Access: accessText(mr.Access),
+			Addr: mr.Start, Length: mr.Length, Shared: mr.Shared, Access: AccessText(mr.Access),
 		})
 	}
 	return rows
 }
 
-// accessText names the access flags that operators care for.
-func accessText(a verbs.Access) string {
+// AccessText names the access flags that operators care for.
+func AccessText(a verbs.Access) string {
 	flags := []struct {
 		flag verbs.Access
 		name string

@@ -15,7 +15,7 @@ func TestAccessText(t *testing.T) {
 		verbs.AccessRemoteRead:   "remote-read",
 		verbs.AccessMWBind | 0x4: "remote-read,mw-bind",
 	} {
-		if got := accessText(access); got != want {
+		if got := AccessText(access); got != want {
 			t.Errorf("%#x: %s, want %s", uint32(access), got, want)
 		}
 	}

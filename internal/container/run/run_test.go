@@ -14,6 +14,7 @@ import (
 
 	"github.com/freeflow-rdma/freeflow/internal/admin"
 	"github.com/freeflow-rdma/freeflow/internal/container"
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
 )
 
 // The test program is also what it tests: with asRouter set it is a router without RDMA, with asRun set it
@@ -96,6 +97,8 @@ func (b backend) QPs() []admin.QPRow            { return nil }
 func (b backend) MRs() []admin.MRRow            { return nil }
 func (b backend) Hosts() []admin.HostRow        { return nil }
 func (b backend) Networks() []admin.NetworkRow  { return b.host.Networks() }
+func (b backend) Counters() []admin.CounterRow  { return nil }
+func (b backend) Tap() *pcap.Tap                { return nil }
 func (b backend) Containers() []admin.ContainerRow {
 	var rows []admin.ContainerRow
 	for _, c := range b.host.List() {
