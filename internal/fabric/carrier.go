@@ -172,8 +172,19 @@ func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict
 // elsewhere is the carrier as package local sees it: what to do with datagrams for other hosts.
 type elsewhere struct{ c *Carrier }
 
-// Datagram sends the current work request of a UD queue pair to other hosts. sent is false if there is no room now.
-func (e elsewhere) Datagram(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (status verbs.WCStatus, sent bool) {
+// Datagram is local.Away's.
+func (e elsewhere) Datagram(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (verbs.WCStatus, engine.Verdict) {
+	if at := linkOf(qp).conn.PausedUntil(w.Now()); at != 0 {
+		qp.WakeAt = at
+		return verbs.WCSuccess, engine.Wait
+	}
+	if status, sent := e.send(w, qp, av); sent {
+		return status, engine.Idle
+	}
+	return verbs.WCSuccess, engine.More
+}
+
+func (e elsewhere) send(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (status verbs.WCStatus, sent bool) {
 	c := e.c
 	l := c.lanes[w.Index()]
 	l.env.Now, l.env.Scratch, l.av = w.Now(), &w.Scratch, av

@@ -150,7 +150,7 @@ func (in *inlet) accept(w *engine.Worker, p *packet, rest []byte) {
 func (in *inlet) datagram(w *engine.Worker, qp *verbs.QP, p *packet, x *transport.Arrived) {
 	var grh verbs.GRH
 	grh.Put(verbs.GRHFields{Src: p.src, Dst: p.dst, TrafficClass: p.trafficCls, HopLimit: 64, Length: len(p.rest)})
-	if linkOf(qp).conn.ReceiveDatagram(&in.lane.env, x, (*[verbs.GRHSize]byte)(&grh)) {
+	if linkOf(qp).conn.ReceiveDatagram(&in.lane.env, in.flow.path, x, (*[verbs.GRHSize]byte)(&grh)) {
 		w.Schedule(&qp.Item)
 	}
 }

@@ -94,7 +94,7 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 		l.sendPlain(w, qp, h, payload, n, copyNow)
 		return
 	}
-	src, dst, av := l.addresses(w, qp)
+	src, dst, av := l.addresses(w, qp, h.Opcode)
 	h.Pad = wire.PadFor(n)
 	v4 := isIPv4(&src) && isIPv4(&dst)
 	over := overhead6
@@ -142,13 +142,30 @@ func ether(v4 bool) uint16 {
 }
 
 // addresses of a packet, and the address vector that it is sent by.
-func (l *lane) addresses(w *way, qp *verbs.QP) (src, dst verbs.GID, av *verbs.AHAttr) {
+func (l *lane) addresses(w *way, qp *verbs.QP, op wire.Opcode) (src, dst verbs.GID, av *verbs.AHAttr) {
+	if qp.Type == verbs.TypeUD && op == wire.OpCNP {
+		return answering(qp, &w.gid), w.gid, &noAV
+	}
 	if qp.Type == verbs.TypeUD {
 		av = l.av
 		return source(qp, av), av.DGID, av
 	}
 	r := linkOf(qp).route.Load()
 	return r.src, w.gid, &r.attr.AV
+}
+
+// noAV is the address vector of what no program has sent.
+var noAV verbs.AHAttr
+
+// answering gives a container's address of the same kind as the one that is answered.
+func answering(qp *verbs.QP, to *verbs.GID) verbs.GID {
+	gids := qp.Container().GIDs
+	for i := range gids {
+		if isIPv4(&gids[i]) == isIPv4(to) {
+			return gids[i]
+		}
+	}
+	return gids[0]
 }
 
 // isIPv4 says whether a GID is an IPv4 address.

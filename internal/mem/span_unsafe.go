@@ -25,9 +25,13 @@ func Pointed(p unsafe.Pointer, n int) Span { return Span{P: p, N: n} }
 // bytes views a mapped span.
 func (s *Span) bytes() []byte { return unsafe.Slice((*byte)(s.P), s.N) }
 
-// skip drops the first n bytes.
+// skip drops the first n bytes. What is used up goes on pointing to its last byte: behind it another object may begin, which the
+// garbage collector would take the pointer for.
 func (s *Span) skip(n int) {
 	s.N -= n
+	if s.P != nil && s.N == 0 {
+		return
+	}
 	if s.P != nil {
 		s.P = unsafe.Add(s.P, n)
 	} else {

@@ -21,6 +21,10 @@ func (c *Conn) answer(env *Env, a *Arrived) (again bool) {
 	if h.BECN || h.FECN && info.Kind == wire.KindReadResponse { // of the data that come to us we are the ones to ask for less
 		r.cc.marked(env.Now)
 	}
+	if c.qp.Type == verbs.TypeUC && (!r.acks || info.Kind != wire.KindAck || !wire.IsAck(h.Syndrome)) {
+		env.Host.Counters.BadResponses.Add(1)
+		return false
+	}
 	switch info.Kind {
 	case wire.KindReadResponse:
 		return c.readResponse(env, a, info)

@@ -18,6 +18,7 @@ type Conn struct {
 	req    *requester  // nil until something was sent
 	goneBy int64       // an idle queue pair whose peer died goes to error
 	resp   responder   // under qp.Resp
+	pause  pause       // UD
 	host   *Host
 }
 
@@ -142,7 +143,7 @@ func (c *Conn) Receive(env *Env, p *Path, pkts []Arrived) (again bool) {
 		first = qp.PublishRecv()
 		qp.Resp.Unlock()
 	}
-	if answers && qp.Type == verbs.TypeRC {
+	if answers {
 		c.mu.Lock()
 		again = c.answers(env, pkts) || again
 		second = qp.PublishSend()
@@ -170,6 +171,8 @@ func (c *Conn) requests(env *Env, p *Path, pkts []Arrived) (again bool) {
 			c.afterEnd(env, a)
 		case c.qp.Type == verbs.TypeRC && info.Service == wire.ServiceRC:
 			c.request(env, a)
+		case c.qp.Type == verbs.TypeUC && info.Service == wire.ServiceUC && c.sack:
+			c.assured(env, a, info)
 		case c.qp.Type == verbs.TypeUC && info.Service == wire.ServiceUC:
 			c.unreliable(env, a, info)
 		default:

@@ -13,7 +13,7 @@ const (
 	// qkeyOwn: a QKey with the high bit set means the sender's own (IBTA 10.2.5).
 	qkeyOwn = 1 << 31
 	// datagramsKept is how many datagrams of a queue pair wait for a receive.
-	datagramsKept = 64
+	datagramsKept = 512
 )
 
 // SendDatagram sends the current UD work request (qp.Send, its Length set) to one address and says what it came to; the caller completes it, and
@@ -58,11 +58,17 @@ func SendDatagram(env *Env, p *Path, qp *verbs.QP) (status verbs.WCStatus, sent 
 type queued struct{ list []*kept }
 
 // ReceiveDatagram takes one UD packet for this queue pair. grh is what stands before the payload in the receive's memory (IBTA 11.4.2.1,
-// A17.4.5.1). again says that the item has something to do.
-func (c *Conn) ReceiveDatagram(env *Env, a *Arrived, grh *[40]byte) (again bool) {
+// A17.4.5.1), p the way back. again says that the item has something to do.
+func (c *Conn) ReceiveDatagram(env *Env, p *Path, a *Arrived, grh *[40]byte) (again bool) {
 	qp := c.qp
+	if a.H.Opcode == wire.OpCNP {
+		env.Host.Counters.CNPsReceived.Add(1)
+		c.pause.ask(env.Now)
+		return false
+	}
 	qp.Resp.Lock()
 	again = c.datagram(env, a, grh)
+	c.crowd(env, p, a)
 	notice := qp.PublishRecv()
 	qp.Resp.Unlock()
 	notice.Send()

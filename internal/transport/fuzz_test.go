@@ -221,7 +221,7 @@ func (x *target) do(t testing.TB, data []byte) {
 			if q == 2 {
 				var grh [40]byte
 				if pkts[0].H.Opcode == wire.OpUDSendOnly || pkts[0].H.Opcode == wire.OpUDSendOnlyImm {
-					x.conn(q).ReceiveDatagram(&x.env, &pkts[0], &grh)
+					x.conn(q).ReceiveDatagram(&x.env, &x.path, &pkts[0], &grh)
 				}
 			} else if x.conn(q).Receive(&x.env, &x.path, pkts) {
 				x.run(q)

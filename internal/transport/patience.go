@@ -22,7 +22,7 @@ func (c *Conn) bearing() int64 {
 
 // await looks whether what the expected packet waits for is there. It gives the time of the next look; 0: nothing waits. The caller holds Resp.
 func (c *Conn) await(env *Env) (wake int64) {
-	r, qp := &c.resp, c.qp
+	r := &c.resp
 	if r.wait.get(0) == nil {
 		r.waiting = 0
 		return 0
@@ -33,9 +33,11 @@ func (c *Conn) await(env *Env) (wake int64) {
 	}
 	if r.fresh == 0 && env.Now-r.waiting >= c.bearing() {
 		c.giveUp(env)
-		return 0
+		if r.waiting == 0 {
+			return 0
+		}
 	}
-	if qp.Type == verbs.TypeRC && c.sack && env.Now-max(r.toldAt, r.waiting) >= tellEvery {
+	if c.sack && env.Now-max(r.toldAt, r.waiting) >= tellEvery {
 		r.owed, r.toldAt = true, env.Now
 	}
 	return env.Now + lookEvery
@@ -44,6 +46,10 @@ func (c *Conn) await(env *Env) (wake int64) {
 // giveUp ends the wait for a receive: RC says so to the peer, UC loses the message. The caller holds Resp.
 func (c *Conn) giveUp(env *Env) {
 	r, qp := &c.resp, c.qp
+	if qp.Type == verbs.TypeUC && c.sack {
+		c.passOver(env)
+		return
+	}
 	c.forgetWaiting(env)
 	if qp.Type == verbs.TypeUC {
 		env.Host.Counters.DropNoRecv.Add(1)

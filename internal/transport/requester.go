@@ -26,6 +26,7 @@ type requester struct {
 
 	mtu     uint32
 	loaded  uint32 // 1 + slot of the entry in qp.Send.WQE
+	acks    bool   // the peer acknowledges: RC, and UC between routers
 	replies uint32 // messages that wait for data
 	reads   chunks // requests for data that are in flight
 	fenced  bool   // the next work request waits for replies
@@ -92,11 +93,12 @@ func (c *Conn) requester() *requester {
 // turn takes and sends work requests until budget, window or output are full. Under mu.
 func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 	r := c.requester()
+	r.acks = c.acknowledges(p)
 	c.adjust(p)
 	if c.expired(env, p) {
 		return again(c.qp)
 	}
-	if p != nil && r.n > 0 && c.qp.Type == verbs.TypeRC {
+	if p != nil && r.n > 0 && r.acks {
 		c.repair(env, p)
 	}
 	full := false
@@ -285,7 +287,7 @@ func (c *Conn) retire() (failed bool) {
 				return false
 			}
 			r.replies--
-		case qp.Type == verbs.TypeUC:
+		case !r.acks:
 			if r.at.Diff(m.end()) < 0 {
 				return false
 			}

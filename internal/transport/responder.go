@@ -23,6 +23,7 @@ type responder struct {
 	waiting int64  // since when the expected one does; 0: it does not
 	toldAt  int64  // when the peer was last told that we are alive
 
+	met      bool  // UC between routers: the first packet has come
 	nakked   bool  // the gap before what arrives has been reported, or an RNR NAK sent
 	owed     bool  // an acknowledgement
 	refusal  uint8 // a NAK that is owed: it says that all before it is done, so responses go first
@@ -120,7 +121,7 @@ func (c *Conn) keep(env *Env, a *Arrived, d int) bool {
 func (c *Conn) drain(env *Env) {
 	r := &c.resp
 	for k := r.wait.get(0); k != nil; k = r.wait.get(0) {
-		res := c.execute(env, &k.a)
+		res := c.executeKept(env, &k.a)
 		if res == blocked {
 			if r.waiting == 0 {
 				r.waiting = env.Now
@@ -135,7 +136,7 @@ func (c *Conn) drain(env *Env) {
 		env.Host.pool.put(k)
 	}
 	r.waiting = 0
-	if r.wait.n > 0 && c.qp.Type == verbs.TypeUC { // behind a gap that nobody fills
+	if r.wait.n > 0 && c.qp.Type == verbs.TypeUC && !c.sack { // behind a gap that nobody fills
 		env.Host.Counters.DropPSN.Add(uint64(r.wait.n))
 		c.forgetWaiting(env)
 	}

@@ -20,7 +20,7 @@ func (r *requester) inFlight() int { return int(r.at.Diff(r.acked)) - r.sacked }
 func (c *Conn) room(env *Env) int {
 	r := c.req
 	room := env.Out.Room()
-	if c.qp.Type == verbs.TypeUC {
+	if !r.acks {
 		return room
 	}
 	room = min(room, r.cc.window()-r.inFlight(), wire.SACKBits-int(r.at.Diff(r.acked)))
@@ -52,7 +52,7 @@ func (c *Conn) send(env *Env, p *Path, budget int) (used int, full bool) {
 	if m.replied() {
 		return c.ask(env, p, m, off)
 	}
-	if off == 0 && m.takes && !r.credits.allow(r, m) {
+	if off == 0 && m.takes && r.acks && !r.credits.allow(r, m) {
 		return 0, true
 	}
 	k := min(m.packets-off, uint32(room), burst, uint32(max(1, budget/int(r.mtu))))
@@ -63,7 +63,7 @@ func (c *Conn) send(env *Env, p *Path, budget int) (used int, full bool) {
 		}
 		k = r.clear(r.at, k)
 	}
-	last := c.qp.Type == verbs.TypeRC && int(k) == room
+	last := r.acks && int(k) == room
 	if status := c.emit(env, p, m, off, k, last); status != verbs.WCSuccess {
 		m.status, r.broken = status, true
 		return 0, true
@@ -132,8 +132,8 @@ func (c *Conn) emit(env *Env, p *Path, m *message, off, k uint32, ask bool) verb
 	cut := cutter{spans: spans}
 	w, h := &qp.Send.WQE, &env.h
 	c.header(h, m.psn.Add(int(off)))
-	copyNow := w.InlineLength != 0 || qp.Type == verbs.TypeUC
-	rc := qp.Type == verbs.TypeRC
+	acks := c.req.acks
+	copyNow := w.InlineLength != 0 || !acks // whose memory is the program's again as soon as it is sent
 	set := opcodes(m.Opcode, qp.Type)
 	for i := range k {
 		first, last := off+i == 0, off+i == m.packets-1
@@ -155,7 +155,7 @@ func (c *Conn) emit(env *Env, p *Path, m *message, off, k uint32, ask bool) verb
 			h.Solicited = m.Flags&verbs.SendSolicited != 0
 			h.Imm, h.InvRKey = w.Imm, w.Imm
 		}
-		h.AckReq = rc && (last || h.PSN&ackEvery == ackEvery || ask && i == k-1)
+		h.AckReq = acks && (last || h.PSN&ackEvery == ackEvery || ask && i == k-1)
 		env.Out.Packet(p, qp, h, cut.next(&env.cut, int(size)), int(size), copyNow)
 		h.PSN = h.PSN.Add(1)
 	}

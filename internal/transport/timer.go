@@ -39,6 +39,9 @@ func (r *requester) arm(now int64) {
 // patience is how long a peer may be silent; 0 for ever.
 func (c *Conn) patience(p *Path) int64 {
 	a := c.qp.Attr()
+	if c.qp.Type == verbs.TypeUC {
+		return goneDefault
+	}
 	if a.AckTimeout != 0 {
 		return ackTimeoutUnit << a.AckTimeout * int64(a.RetryCnt+1)
 	}
@@ -51,7 +54,7 @@ func (c *Conn) patience(p *Path) int64 {
 // expired looks at the timers. It reports true if the retries are used up. Under mu.
 func (c *Conn) expired(env *Env, p *Path) bool {
 	r := c.req
-	if c.qp.Type != verbs.TypeRC || r.n == 0 || r.rtoAt == 0 {
+	if !r.acks || r.n == 0 || r.rtoAt == 0 {
 		return false
 	}
 	now := env.Now
@@ -59,11 +62,11 @@ func (c *Conn) expired(env *Env, p *Path) bool {
 		return false
 	}
 	r.rnrUntil = 0
-	if limit := c.patience(p); limit != 0 && now-r.heard >= limit {
-		c.retryExceeded()
-		return true
-	}
 	if now >= r.rtoAt {
+		// At least one retransmission has had its time: it may have been us who slept.
+		if limit := c.patience(p); limit != 0 && now-r.heard >= limit && r.backoff > 0 {
+			return c.retryExceeded(env)
+		}
 		env.Host.Counters.Timeouts.Add(1)
 		c.qp.Stats.Retries.Add(1)
 		if p != nil && r.at != r.acked {
@@ -72,6 +75,9 @@ func (c *Conn) expired(env *Env, p *Path) bool {
 		c.goBack()
 		r.backoff = min(r.backoff+1, 10)
 		r.rtoAt = now + c.interval()
+		if left := r.heard + c.patience(p) - now; left > 0 {
+			r.rtoAt = min(r.rtoAt, now+left)
+		}
 	}
 	return false
 }
@@ -86,24 +92,27 @@ func (c *Conn) interval() int64 {
 	return d
 }
 
-// retryExceeded fails the oldest work request that is not done.
-func (c *Conn) retryExceeded() {
+// retryExceeded fails the oldest work request that is not done; UC does not notice that its messages are lost. It reports true if the
+// queue pair goes to error.
+func (c *Conn) retryExceeded(env *Env) bool {
+	if c.qp.Type == verbs.TypeUC {
+		c.progress(env, c.req.sent)
+		return false
+	}
 	if c.retire() || c.req.n == 0 {
-		return
+		return true
 	}
 	c.fail(c.req.at0(), verbs.WCRetryExcErr)
+	return true
 }
 
 // wake gives the time at which the requester has something to do by itself; 0: never. Under mu.
 func (c *Conn) wake(p *Path) int64 {
 	r := c.req
-	if r == nil || r.n == 0 || c.qp.Type != verbs.TypeRC {
+	if r == nil || r.n == 0 || !r.acks {
 		return 0
 	}
 	at := r.rtoAt
-	if limit := c.patience(p); limit != 0 && at != 0 {
-		at = min(at, r.heard+limit)
-	}
 	if r.rnrUntil != 0 {
 		return r.rnrUntil
 	}

@@ -142,7 +142,7 @@ func (e *end) arrive(a Arrived) {
 	e.env.Now = e.w.net.Now
 	if e.qp.Type == verbs.TypeUD {
 		var grh [40]byte
-		if e.conn.ReceiveDatagram(&e.env, &a, &grh) {
+		if e.conn.ReceiveDatagram(&e.env, e.path, &a, &grh) {
 			e.run()
 		}
 		return

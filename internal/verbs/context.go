@@ -135,7 +135,10 @@ func (c *Context) Close() {
 	c.mrs.each(func(_ uint32, mr *MR) { c.dev.keys.clear(mr.index) })
 	c.dev.eng.Remove(c.bell) // quiesces
 	c.bell = nil
-	c.qps.each(func(_ uint32, qp *QP) { c.dev.qps.release(uint32(qp.Num)) })
+	c.qps.each(func(_ uint32, qp *QP) {
+		c.dev.carrier.Reset(qp)
+		c.dev.qps.release(uint32(qp.Num))
+	})
 	c.mws.each(func(_ uint32, w *window) { c.dev.keys.release(w.index) })
 	c.mrs.each(func(_ uint32, mr *MR) {
 		c.dev.forgetMR(mr)

@@ -27,7 +27,7 @@ type Carrier interface {
 	Run(w *engine.Worker, qp *QP, budget int) engine.Verdict
 	// Open is called once for each new queue pair, before anybody else sees it: the carrier may leave its own state in Ext.
 	Open(qp *QP)
-	// Reset says that a queue pair is in RESET and no worker is at it: what the carrier knows of it is void.
+	// Reset says that a queue pair is in RESET, or gone, and no worker is at it: what the carrier knows of it is void.
 	Reset(qp *QP)
 }
 

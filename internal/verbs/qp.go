@@ -195,6 +195,7 @@ func (c *Context) DestroyQP(h Handle) (uint32, error) {
 	}
 	qp.unlink(false)
 	c.dev.Quiesce()
+	c.dev.carrier.Reset(qp)
 	c.unbindQP(qp)
 	c.freeRing(qp.sqq)
 	c.freeRing(qp.rqq)

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/mem"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
@@ -35,9 +36,12 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	sent := false // as a packet
 	if b.c.Away != nil && !isHere && qp.Device().Lookup(qp.Container().Network, av.DGID) == nil {
 		b.let() // a lock here, and those of the way there
-		if status, ok := b.c.Away.Datagram(b.w, qp, av); !ok {
+		switch status, v := b.c.Away.Datagram(b.w, qp, av); {
+		case v == engine.More:
 			return noRoom, 0
-		} else if status != verbs.WCSuccess {
+		case v == engine.Wait:
+			return paused, 0
+		case status != verbs.WCSuccess:
 			return refused, status
 		}
 		sent = !av.DGID.IsMulticast() // of those there is one for each host, and nobody shows them

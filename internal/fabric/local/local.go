@@ -14,8 +14,9 @@ type Carrier struct {
 
 // Away carries what a UD queue pair sends to other hosts and gets from them; a connected queue pair is wholly here or there.
 type Away interface {
-	// Datagram sends the current work request. sent is false if there is no room now: it is tried again in the next turn.
-	Datagram(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (status verbs.WCStatus, sent bool)
+	// Datagram sends the current work request. Idle: it is sent, or failed with the status. More: there is no room now. Wait: not
+	// before the item's WakeAt.
+	Datagram(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (verbs.WCStatus, engine.Verdict)
 	// Idle is the turn of a queue pair that has nothing to send.
 	Idle(w *engine.Worker, qp *verbs.QP) engine.Verdict
 }

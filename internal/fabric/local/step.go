@@ -57,6 +57,7 @@ const (
 	refused                 // the work request ends with the status
 	vanished                // UC: the message is lost on the way, which the sender does not notice
 	noRoom                  // UD: nothing more goes to other hosts in this turn
+	paused                  // UD: nothing goes to other hosts before WakeAt
 )
 
 // step carries one slice of the current work request. wait says that nothing can be done now.
@@ -86,6 +87,8 @@ func (b *burst) step() (used int, wait bool) {
 		qp.Complete(verbs.WCSuccess)
 	case noRoom:
 		b.stalled = true
+	case paused:
+		return 0, true
 	}
 	return int(qp.Send.Done - before), false
 }
