@@ -183,12 +183,16 @@ func TestNoAddressTwice(t *testing.T) {
 		w.keep(w.host(h))
 	}
 	changes := w.client.Watch(w.ctx, keys{DefaultPrefix}.containersOf("tight"), clientv3.WithPrefix())
+	rounds := 60
+	if raceDetector {
+		rounds = 20
+	}
 	var workers sync.WaitGroup
 	for i := range 9 {
 		workers.Go(func() {
 			random := rand.New(rand.NewPCG(7, uint64(i)))
 			s, host := w.stores[i%3], hosts[i/3]
-			for range 60 {
+			for range rounds {
 				name := fmt.Sprint("c", random.IntN(60))
 				r := &pb.RegisterContainerRequest{Network: "tight", Name: name, Instance: fmt.Sprint(i), Ephemeral: random.IntN(3) == 0}
 				_, _, err := s.Register(w.ctx, host, r)
