@@ -14,6 +14,8 @@ const (
 	qkeyOwn = 1 << 31
 	// datagramsKept is how many datagrams of a queue pair wait for a receive.
 	datagramsKept = 512
+	// datagramLast is how long it waits, in ns: longer than a program that is there is ever off its core.
+	datagramLast = 500_000_000
 )
 
 // SendDatagram sends the current UD work request (qp.Send, its Length set) to one address and says what it came to; the caller completes it, and
@@ -157,7 +159,7 @@ func (c *Conn) Datagrams(env *Env) engine.Verdict {
 	for len(q.list) > 0 {
 		k := q.list[0]
 		if !ended && !c.hand(env, &k.a, &k.grh) {
-			if env.Now-k.at < lookLast {
+			if env.Now-k.at < datagramLast {
 				break
 			}
 			env.Host.Counters.DropNoRecv.Add(1)
