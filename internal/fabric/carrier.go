@@ -19,6 +19,7 @@ type Carrier struct {
 	Host     *transport.Host
 	Tap      pcap.Tap // shows what is sent and received to whoever captures
 
+	eng      *engine.Engine
 	local    local.Carrier
 	table    atomic.Pointer[Table]
 	underlay netip.Addr
@@ -37,6 +38,7 @@ func New() *Carrier {
 
 // Bind ties the carrier to the engine whose workers will call it. To be called once, before there are queue pairs.
 func (c *Carrier) Bind(eng *engine.Engine) {
+	c.eng = eng
 	c.lanes = make([]*lane, eng.Workers())
 	for i := range c.lanes {
 		c.lanes[i] = &lane{c: c}
@@ -141,6 +143,9 @@ func (c *Carrier) Ports() []*udp.Port { return c.ports }
 
 // SetTable says where the containers of other hosts are from now on. Connected queue pairs find their way anew.
 func (c *Carrier) SetTable(t *Table) { c.table.Store(t) }
+
+// Wake gives a queue pair a turn, so that it sees that its peer's host has gone: one with nothing to send would not look. Not for workers.
+func (c *Carrier) Wake(qp *verbs.QP) { c.eng.Schedule(&qp.Item) }
 
 // Open is verbs.Carrier's.
 func (c *Carrier) Open(qp *verbs.QP) { qp.Ext = &link{conn: transport.Open(qp)} }

@@ -31,7 +31,8 @@ type member struct {
 
 	changed chan struct{} // has an entry while there is a state that is not true here yet
 	mu      sync.Mutex    // one refresh at a time
-	mrs     sync.Map      // LKey of each registration, by its ID
+	gone    map[string]bool
+	mrs     sync.Map // LKey of each registration, by its ID
 }
 
 // settleTime is the least time between two states that are made true: changes come in crowds.
@@ -73,11 +74,31 @@ func (m *member) refresh() {
 	defer m.mu.Unlock()
 	s := m.client.State()
 	remotes := m.routes(s)
+	m.tell(s)
 	if m.cfg.HostIP.IsValid() {
 		m.tunnels(s, remotes)
 	}
 	for id := range s.Revoked() {
 		m.revoke(id)
+	}
+}
+
+// tell lets connected queue pairs look for their peers when a host has gone: a program that only waits for messages shall hear of it.
+func (m *member) tell(s *cluster.State) {
+	gone, more := map[string]bool{}, false
+	for h := range s.Hosts() {
+		if !h.Ready {
+			gone[h.Name], more = true, more || !m.gone[h.Name]
+		}
+	}
+	m.gone = gone
+	if !more {
+		return
+	}
+	for _, row := range m.dev.QPs() {
+		if qp := m.dev.QP(row.Num); qp != nil && qp.Type == verbs.TypeRC {
+			m.carrier.Wake(qp)
+		}
 	}
 }
 
