@@ -15,9 +15,9 @@ QUICK    ?=
 FIGURES  ?=
 OUT      ?= bench/out
 FUZZTIME ?= 10s
-TESTTIME ?= 15m
+TESTTIME ?= 30m
 
-.PHONY: help demo test bench accept build lib tools deps check fmt vet lint unit race fuzz clean
+.PHONY: help demo test bench accept interop build lib tools deps check fmt vet lint unit race fuzz clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
@@ -38,6 +38,9 @@ bench: deps build tools ## the paper's figures for one host and for two: CSV, PN
 
 accept: deps build tools ## the project's bars for speed beside what is measured
 	@$(SUDO) $(BIN) bench accept --runs $(RUNS) $(if $(QUICK),--quick) $(FIGURES)
+
+interop: deps build ## FreeFlow against the kernel's Soft-RoCE, in guests under QEMU
+	@$(SUDO) env PATH="$$PATH" FF_INTEROP=1 FREEFLOW_BIN=$(CURDIR)/$(BIN) $(GO) test -p 1 -v -timeout 20m ./test/interop/...
 
 build: lib ## build bin/freeflow, with the library embedded in it
 	@mkdir -p bin

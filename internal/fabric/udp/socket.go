@@ -71,6 +71,10 @@ func setOptions(fd int, v4 bool, tos uint8) error {
 	if err := unix.SetsockoptInt(fd, level, tell, 1); err != nil {
 		return fmt.Errorf("ask for traffic classes: %w", err)
 	}
+	if !v4 {
+		// Soft-RoCE sends no UDP checksum over IPv6 either, and RFC 6936 lets tunnels do so: the ICRC is what counts.
+		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_NO_CHECK6_RX, 1)
+	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1) // without, overflows are not counted
 	return nil
 }
