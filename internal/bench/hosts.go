@@ -58,7 +58,7 @@ const (
 func (f *distantFigures) addThroughput(ctx context.Context, o Options, d *Distant) error {
 	for size := distantSmallest; size <= distantBiggest; size *= o.step(4, 16) {
 		for _, op := range []string{"send", "write", "read"} {
-			b, err := volume(ctx, d.Server, d.Client, op, size)
+			b, err := volume(ctx, d.Server, d.Client, op, messages{size: size, bytes: 1 << 30, most: 100_000})
 			if err != nil {
 				return err
 			}

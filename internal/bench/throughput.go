@@ -18,7 +18,7 @@ func throughput(ctx context.Context, o Options) ([]*Figure, error) {
 	err := o.rounds(ctx, "throughput", "auto", func(_ *World, server, client *Container) error {
 		for size := 2; size <= 8<<20; size *= o.step(2, 8) {
 			for _, op := range []string{"send", "write", "read"} {
-				b, err := volume(ctx, server, client, op, size)
+				b, err := volume(ctx, server, client, op, messages{size: size, bytes: 4 << 30, most: 200_000})
 				if err != nil {
 					return err
 				}
@@ -36,10 +36,14 @@ func throughput(ctx context.Context, o Options) ([]*Figure, error) {
 	return []*Figure{bw, rate}, err
 }
 
-// volume runs ib_OP_bw for a number of messages that takes about a quarter of a second.
-func volume(ctx context.Context, server, client *Container, op string, size int) (Bandwidth, error) {
-	n := min(max(4<<30/size, 1000), 200_000)
-	argv := []string{"ib_" + op + "_bw", "-F", "-s", strconv.Itoa(size), "-n", strconv.Itoa(n)}
+// messages are as many of a size as make about so many bytes, at most so many.
+type messages struct{ size, bytes, most int }
+
+func (m messages) count() int { return min(max(m.bytes/m.size, 1000), m.most) }
+
+// volume runs ib_OP_bw for a number of messages.
+func volume(ctx context.Context, server, client *Container, op string, m messages) (Bandwidth, error) {
+	argv := []string{"ib_" + op + "_bw", "-F", "-s", strconv.Itoa(m.size), "-n", strconv.Itoa(m.count())}
 	text, err := pairUp(ctx, server, client, argv, nil)
 	if err != nil {
 		return Bandwidth{}, err
