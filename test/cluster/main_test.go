@@ -122,3 +122,17 @@ func wantLife(t *testing.T, c *host.Cluster) {
 		h.Wait("nothing is left", 15*time.Second, h.Left)
 	}
 }
+
+// counters logs what the routers have counted, but for zeros.
+func counters(t *testing.T, c *host.Cluster) {
+	t.Helper()
+	for _, h := range c.Hosts {
+		var b strings.Builder
+		for line := range strings.Lines(h.Freeflow(t, "get", "counters")) {
+			if f := strings.Fields(line); len(f) > 0 && f[len(f)-1] != "0" {
+				b.WriteString(line)
+			}
+		}
+		t.Logf("%s:\n%s", h.Name, &b)
+	}
+}

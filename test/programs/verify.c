@@ -13,7 +13,7 @@ static struct address you;
 static struct ibv_ah *ah;
 static bool client;
 static int meeting;
-static uint32_t inline_room;
+static uint32_t inline_room, port_mtu;
 
 static const uint32_t sizes[] = { 0, 1, 2, 7, 8, 63, 64, 65, 187, 188, 189, 1023, 1024, 1025, 4095, 4096, 4097, 65535, 65536, 65537,
 				  262143, 262144, 262145, 1 << 20, (1 << 20) + 13, 8 << 20 };
@@ -139,7 +139,7 @@ static void transmit(enum ibv_wr_opcode opcode, uint32_t offset, uint32_t size, 
 static void messages(enum ibv_wr_opcode opcode)
 {
 	static uint32_t seed;
-	uint32_t most = me.qp->qp_type == IBV_QPT_UD ? 4096 : 8 << 20;
+	uint32_t most = me.qp->qp_type == IBV_QPT_UD ? port_mtu : 8 << 20;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		for (size_t j = 0; j < sizeof(offsets) / sizeof(offsets[0]); j++) {
@@ -340,6 +340,7 @@ int main(int argc, char **argv)
 {
 	struct plan plan = { .length = 2 * HALF, .inline_size = 256 };
 	struct ibv_qp_init_attr init;
+	struct ibv_port_attr port;
 	struct ibv_ah_attr way;
 	struct ibv_qp_attr attr;
 	struct address mine;
@@ -356,6 +357,8 @@ int main(int argc, char **argv)
 	barrier(meeting);
 	ibv_query_qp(me.qp, &attr, IBV_QP_CAP, &init);
 	inline_room = init.cap.max_inline_data;
+	ibv_query_port(me.context, 1, &port);
+	port_mtu = 128u << port.active_mtu;
 	way = route(&me, &you);
 	if (plan.type == IBV_QPT_UD && !(ah = ibv_create_ah(me.pd, &way)))
 		die("ibv_create_ah");
