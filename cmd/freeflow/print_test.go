@@ -33,10 +33,10 @@ func TestTable(t *testing.T) {
 
 func TestYAMLIsJSONByOtherMeans(t *testing.T) {
 	var out strings.Builder
-	if err := (printer{"yaml"}).print(&out, []admin.MRRow{{Container: "1", PID: 7, LKey: 256, Access: "local, remote write"}}); err != nil {
+	if err := (printer{"yaml"}).print(&out, []admin.MRRow{{ID: 3, Host: "h", Container: "1", PID: 7, LKey: 256, Access: "local, remote write"}}); err != nil {
 		t.Fatal(err)
 	}
-	want := "- container: \"1\"\n  pid: 7\n  lkey: 256\n  rkey: 0\n  addr: 0\n  length: 0\n  shared: 0\n  access: local, remote write\n"
+	want := "- id: 3\n  host: h\n  container: \"1\"\n  pid: 7\n  lkey: 256\n  rkey: 0\n  addr: 0\n  length: 0\n  shared: 0\n  access: local, remote write\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}

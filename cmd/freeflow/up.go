@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -33,6 +35,9 @@ join: freeflow token create prints what they need.`,
 			cfg, err := f.config()
 			if err != nil {
 				return err
+			}
+			if _, err := netip.ParsePrefix(network); err != nil {
+				return fmt.Errorf("--network: %w", err)
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
@@ -74,6 +79,9 @@ func up(told context.Context, cfg router.Config, flags ...string) error {
 	return err
 }
 
+// childVariable marks the process that is started: whatever program it turns out to be (a test's), it does not start the next.
+const childVariable = "FREEFLOW_IS_CHILD"
+
 // startOrchestrator starts this program as an orchestrator that ends when the pipe that is given is closed.
 func startOrchestrator(dataDir string, flags []string) (*exec.Cmd, io.Closer, error) {
 	self, err := os.Executable()
@@ -81,6 +89,10 @@ func startOrchestrator(dataDir string, flags []string) (*exec.Cmd, io.Closer, er
 		return nil, nil, fmt.Errorf("start the orchestrator: %w", err)
 	}
 	cmd := exec.Command(self, append([]string{"orchestrator", "--attached", "--listen-optional", "--data-dir", dataDir}, flags...)...)
+	if os.Getenv(childVariable) != "" {
+		return nil, nil, errors.New("start the orchestrator: this process is to be one, not to start one")
+	}
+	cmd.Env = append(os.Environ(), childVariable+"=1")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt at the terminal is for this process, which ends it in its turn
 	input, err := cmd.StdinPipe()
