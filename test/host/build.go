@@ -140,7 +140,7 @@ var packages = map[string]string{
 	"ibv_ud_pingpong": "ibverbs-utils", "ibv_srq_pingpong": "ibverbs-utils",
 	"ib_send_bw": "perftest", "ib_send_lat": "perftest", "ib_write_bw": "perftest", "ib_write_lat": "perftest",
 	"ib_read_bw": "perftest", "ib_read_lat": "perftest", "ib_atomic_bw": "perftest", "ib_atomic_lat": "perftest",
-	"ip": "iproute2", "iperf3": "iperf3", "qperf": "qperf", "etcd": "etcd-server",
+	"ip": "iproute2", "iperf3": "iperf3", "qperf": "qperf", "tshark": "tshark", "etcd": "etcd-server",
 }
 
 // Need fails the test if a program is missing, and says what to install.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -160,4 +162,22 @@ func (c *Cluster) Known(n int) {
 			return err
 		})
 	}
+}
+
+// RouterFails runs the router of a host that has none, with further flags, which count more than the host's own. It must end by itself, not well;
+// what it said is returned.
+func (h *Host) RouterFails(t testing.TB, flags ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
+	defer cancel()
+	var log output
+	cmd := exec.CommandContext(ctx, h.bin, append(slices.Clone(h.args), flags...)...)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := spawn(cmd, h.ns); err != nil {
+		t.Fatalf("start router: %v", err)
+	}
+	if err := cmd.Wait(); err == nil || ctx.Err() != nil {
+		t.Errorf("the router with %q: %v, %v\n%s", flags, err, ctx.Err(), log.tail())
+	}
+	return log.String()
 }

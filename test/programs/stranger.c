@@ -4,9 +4,10 @@
  * not through the network:
  *
  *	stranger suffer DIR NAME	has the memory, and looks whether it was touched
- *	stranger attack DIR NAME ok|refused	sends, writes and reads
+ *	stranger attack DIR NAME ok|refused|later	sends, writes and reads
  *
- * With ok the attacker is to be served, which shows that the attack would work.
+ * With ok the attacker is to be served, which shows that the attack would work;
+ * with later, too, once there is a file NAME.go.
  * And two that only speak TCP:
  *
  *	stranger say NAME	tells everybody who comes its name
@@ -112,7 +113,7 @@ static void again(void)
 	connect_side(&rc, &rc_plan, &theirs.rc);
 }
 
-static void attack(enum ibv_wc_status expected)
+static void attack(enum ibv_wc_status expected, bool later)
 {
 	enum ibv_wr_opcode opcodes[] = { IBV_WR_SEND, IBV_WR_RDMA_WRITE, IBV_WR_RDMA_READ };
 	struct ibv_ah_attr way;
@@ -120,6 +121,8 @@ static void attack(enum ibv_wc_status expected)
 
 	make("attack", "suffer");
 	get("ready");
+	if (later)
+		get("go");
 	for (int i = 0; i < 3; i++) {
 		struct request r = request(&rc, (uint64_t)i, opcodes[i], 0, 64, i ? &theirs.rc : NULL);
 
@@ -188,7 +191,7 @@ int main(int argc, char **argv)
 	if (strcmp(what, "suffer") == 0)
 		suffer();
 	else if (strcmp(what, "attack") == 0 && argc > 4)
-		attack(strcmp(argv[4], "ok") == 0 ? IBV_WC_SUCCESS : IBV_WC_RETRY_EXC_ERR);
+		attack(strcmp(argv[4], "refused") ? IBV_WC_SUCCESS : IBV_WC_RETRY_EXC_ERR, strcmp(argv[4], "later") == 0);
 	else
 		die("usage");
 	return failures != 0;
