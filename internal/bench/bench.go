@@ -32,7 +32,8 @@ var measures = []struct {
 	{"pairs", pairs},
 	{"registration", registration},
 	{"idle", idle},
-	{"hosts", hosts},
+	{"hosts", hostsWith(9000)}, // jumbo frames
+	{"hosts", hostsWith(1500)}, // and what most networks have
 }
 
 // FigureNames are what Options.Figures can hold.
@@ -41,7 +42,7 @@ func FigureNames() []string {
 	for _, m := range measures {
 		names = append(names, m.name)
 	}
-	return names
+	return slices.Compact(names)
 }
 
 // Figures measures, prints and writes figures.

@@ -43,6 +43,14 @@ func TestParseLatency(t *testing.T) {
 	}
 }
 
+func TestParseLatencyWithoutDeviation(t *testing.T) {
+	const text = " #bytes #iterations ...\n 65536   5000          64.88          108231.25      124.23   \t       383.28      \t-nan   \t\t2979.46 \t\t49350.03\n"
+	got, err := oneLine(parseLatency(text))
+	if want := (Latency{65536, 64.88, 108231.25, 124.23, 383.28, 2979.46, 49350.03}); err != nil || got != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
 func TestNoResultsIsAnError(t *testing.T) {
 	for _, text := range []string{"", "1 2 3 4 5\n", "Couldn't connect to 10.77.0.2:18515\n", " #bytes\n nothing\n"} {
 		if got, err := parseBandwidth(text); err == nil {
@@ -182,8 +190,9 @@ func TestBars(t *testing.T) {
 
 func TestSectionsAndFigures(t *testing.T) {
 	for _, names := range [][]string{SectionNames(), FigureNames()} {
-		if !slices.Contains(names, "hosts") {
-			t.Errorf("no hosts among %v", names)
+		sorted := slices.Sorted(slices.Values(names))
+		if !slices.Contains(names, "hosts") || len(slices.Compact(sorted)) != len(names) {
+			t.Errorf("no hosts, or a name twice: %v", names)
 		}
 	}
 	if o := (Options{}); !o.wants("hosts") {

@@ -7,14 +7,10 @@ import (
 	"strings"
 )
 
-// underlayMTUs are those of the underlays that hosts are measured on: jumbo frames, and what most networks have.
-var underlayMTUs = []int{9000, 1500}
-
-// hosts are the figures of one host, between two: for each underlay MTU throughput, rate, latency and what a gigabyte costs, beside
-// TCP over the VXLAN overlay between the same containers and TCP between the hosts themselves.
-func hosts(ctx context.Context, o Options) ([]*Figure, error) {
-	var list []*Figure
-	for _, mtu := range underlayMTUs {
+// hostsWith makes the figures of one host, between two on an underlay with that MTU: throughput, rate, latency and what a gigabyte costs,
+// beside TCP over the VXLAN overlay between the same containers and TCP between the hosts themselves.
+func hostsWith(mtu int) measure {
+	return func(ctx context.Context, o Options) ([]*Figure, error) {
 		f := newDistantFigures(mtu)
 		err := o.distantRounds(ctx, "figures", mtu, func(d *Distant) error {
 			if err := f.addThroughput(ctx, o, d); err != nil {
@@ -25,12 +21,8 @@ func hosts(ctx context.Context, o Options) ([]*Figure, error) {
 			}
 			return f.addCosts(ctx, d)
 		})
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, f.throughput, f.rate, f.latency, f.cost)
+		return []*Figure{f.throughput, f.rate, f.latency, f.cost}, err
 	}
-	return list, nil
 }
 
 type distantFigures struct{ throughput, rate, latency, cost *Figure }

@@ -138,11 +138,11 @@ func results(text string, columns int) (head string, rows [][]float64, err error
 	return head, rows, nil
 }
 
-// numbers is a line of nothing but numbers, or nil.
+// numbers is a line of nothing but numbers, or nil. perftest's standard deviation is -nan if rounding made the variance negative.
 func numbers(line string) []float64 {
 	var row []float64
 	for _, f := range strings.Fields(line) {
-		v, err := strconv.ParseFloat(f, 64)
+		v, err := strconv.ParseFloat(strings.Replace(f, "-nan", "nan", 1), 64)
 		if err != nil {
 			return nil
 		}
