@@ -130,17 +130,24 @@ func ticks(data []series) []plot.Tick {
 	return list
 }
 
-// addBars draws a group of bars for each x.
-func addBars(p *plot.Plot, data []series) error {
-	p.Y.Min = 0
-	thick := vg.Points(120 / float64(max(2, len(data))))
-	names := map[int]string{}
-	for i, s := range data {
-		most := 0
+// groups is how many groups of bars there are.
+func groups(data []series) int {
+	most := 0
+	for _, s := range data {
 		for _, pt := range s.points {
 			most = max(most, int(pt.x))
 		}
-		values := make(plotter.Values, most+1)
+	}
+	return most + 1
+}
+
+// addBars draws a group of bars for each x.
+func addBars(p *plot.Plot, data []series) error {
+	p.Y.Min = 0
+	thick := min(vg.Points(120), 0.75*width/vg.Length(groups(data))) / vg.Length(max(2, len(data)))
+	names := map[int]string{}
+	for i, s := range data {
+		values := make(plotter.Values, groups([]series{s}))
 		for _, pt := range s.points {
 			values[int(pt.x)], names[int(pt.x)] = pt.median, pt.label
 		}

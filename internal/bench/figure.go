@@ -99,6 +99,9 @@ func oneDigit(v float64) string  { return fmt.Sprintf("%.1f", v) }
 func twoDigits(v float64) string { return fmt.Sprintf("%.2f", v) }
 func three(v float64) string     { return fmt.Sprintf("%.3f", v) }
 
+// significant shows three digits, wherever they stand.
+func significant(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }
+
 // named shows the numbers 0, 1, ... as names.
 func named(names ...string) func(float64) string {
 	return func(v float64) string { return names[int(v)] }

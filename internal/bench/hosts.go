@@ -33,8 +33,8 @@ var costNames = []string{"SEND", "WRITE less program", "READ", "TCP, overlay", "
 func newDistantFigures(mtu int) distantFigures {
 	name, where := fmt.Sprintf("hosts-%d-", mtu), fmt.Sprintf(", two hosts, underlay MTU %d", mtu)
 	return distantFigures{
-		&Figure{Name: name + "throughput", Title: "Throughput by message size" + where, XName: "message", X: inBytes, YName: "Gbit/s", Y: twoDigits},
-		&Figure{Name: name + "rate", Title: "Messages a second by message size" + where, XName: "message", X: inBytes, YName: "million/s", Y: three},
+		&Figure{Name: name + "throughput", Title: "Throughput by message size" + where, XName: "message", X: inBytes, YName: "Gbit/s", Y: significant},
+		&Figure{Name: name + "rate", Title: "Messages a second by message size" + where, XName: "message", X: inBytes, YName: "million/s", Y: significant},
 		&Figure{Name: name + "latency", Title: "Latency by message size, one way" + where, XName: "message", X: inBytes, YName: "µs", Y: twoDigits},
 		&Figure{Name: name + "cpu", Title: "CPU time, 64 KiB messages" + where, XName: "", X: named(costNames...), YName: "s a gigabyte", Y: three},
 	}
