@@ -1,0 +1,130 @@
+package fabric
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/freeflow-rdma/freeflow/internal/pcap"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+	vt "github.com/freeflow-rdma/freeflow/internal/verbs/verbstest"
+	"github.com/freeflow-rdma/freeflow/internal/wire"
+)
+
+// listen captures n packets of a host from now on. What it gives waits for them, checks each one's ICRC, and says what they are.
+func listen(t *testing.T, h *testHost, n string) (lines func() string) {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pcap.Serve(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/capture?count="+n, nil), &h.carrier.Tap)
+	}()
+	for !h.carrier.Tap.Active() {
+		time.Sleep(time.Millisecond)
+	}
+	return func() string {
+		t.Helper()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("there are no %s packets", n)
+		}
+		var all []string
+		r, err := pcap.NewReader(bytes.NewReader(answer.Body.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			rec, err := r.Next()
+			if err != nil {
+				return strings.Join(all, "\n")
+			}
+			_, line, _ := strings.Cut(rec.Line(), " ")
+			all = append(all, line)
+			checkICRC(t, rec.Frame[14:], line)
+		}
+	}
+}
+
+func checkICRC(t *testing.T, b []byte, what string) {
+	t.Helper()
+	ip, rest, err := wire.ParseIPv4(b)
+	if err != nil {
+		t.Fatal(what, err)
+	}
+	udp, rest, err := wire.ParseUDP(rest)
+	if err != nil {
+		t.Fatal(what, err)
+	}
+	end := len(rest) - wire.ICRCSize
+	if wire.ICRC(ip, udp, rest[:end]) != wire.GetICRC(rest[end:]) {
+		t.Errorf("wrong ICRC: %s", what)
+	}
+}
+
+// TestCapture captures a SEND of two packets and its acknowledgement on both hosts: without what carries them.
+func TestCapture(t *testing.T) {
+	const size = 1500
+	c := connect(t, verbs.TypeRC, size, nil)
+	sent, taken := listen(t, c.a, "3"), listen(t, c.b, "3")
+	c.qb.Recv(vt.RR(1, c.dst.SGE(0, size)))
+	c.qa.Send(vt.WR(2, verbs.OpSend, c.src.SGE(0, size)))
+	want(t, c.a.cq.Poll(), 2, verbs.WCSuccess)
+	for host, got := range map[string]string{"sender": sent(), "receiver": taken()} {
+		for _, line := range []string{"10.77.0.1 > 10.77.0.2 RC SEND First", "10.77.0.1 > 10.77.0.2 RC SEND Last", "10.77.0.2 > 10.77.0.1 RC Acknowledge"} {
+			if !strings.Contains(got, line) {
+				t.Errorf("%s: no %s in\n%s", host, line, got)
+			}
+		}
+	}
+}
+
+// TestCapturePlain captures WRITEs to a peer that is no router: the headers are those that the kernel wrote, or has taken off.
+func TestCapturePlain(t *testing.T) {
+	var hs [2]*testHost
+	var qps [2]*vt.QP
+	for i := range hs {
+		h := &testHost{carrier: New(), addr: netip.AddrFrom4([4]byte{127, 0, 79, byte(i + 1)}), gid: verbs.GIDOf(netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}))}
+		h.NIC = vt.New(t, h.carrier)
+		if err := h.carrier.Start(h.Engine(), h.Dev, Underlay{IP: h.addr, Plain: true}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.carrier.Stop(h.Engine()) })
+		table := NewTable(4096)
+		table.AddExternal(netip.MustParsePrefix("127.0.79.0/24"))
+		h.carrier.SetTable(table)
+		c := &verbs.Container{ID: h.gid.String(), Name: "c", Network: testNetwork, VNI: testVNI, GIDs: []verbs.GID{h.gid, verbs.GIDOf(h.addr)}, HostGID: 1}
+		if err := h.Dev.AddContainer(c); err != nil {
+			t.Fatal(err)
+		}
+		h.prog = h.ProgramIn(t, c)
+		h.cq = h.prog.CQ(255)
+		hs[i], qps[i] = h, h.prog.QP(verbs.TypeRC, h.cq, 63)
+	}
+	for i, q := range qps {
+		to := func(a *verbs.QPAttr) { a.AV.SGIDIndex, a.AV.DGID = 1, verbs.GIDOf(hs[1-i].addr) }
+		q.Ready(qps[1-i], to)
+	}
+	for _, q := range qps {
+		q.Start(nil)
+	}
+	const size = 1500
+	src, dst := hs[0].prog.Shared(size, vt.AllAccess), hs[1].prog.Shared(size, vt.AllAccess)
+	sent, taken := listen(t, hs[0], "3"), listen(t, hs[1], "3")
+	w := vt.WR(2, verbs.OpRDMAWrite, src.SGE(0, size))
+	w.RemoteAddr, w.RKey = dst.Addr, uint32(dst.RKey)
+	qps[0].Send(w)
+	want(t, hs[0].cq.Poll(), 2, verbs.WCSuccess)
+	for host, got := range map[string]string{"sender": sent(), "receiver": taken()} {
+		for _, line := range []string{"127.0.79.1 > 127.0.79.2 RC RDMA WRITE First", "127.0.79.1 > 127.0.79.2 RC RDMA WRITE Last", "127.0.79.2 > 127.0.79.1 RC Acknowledge"} {
+			if !strings.Contains(got, line) {
+				t.Errorf("%s: no %s in\n%s", host, line, got)
+			}
+		}
+	}
+}
