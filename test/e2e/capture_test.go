@@ -140,6 +140,10 @@ func dissect(t *testing.T, file string) map[wire.Opcode]int {
 		n++
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		op, err := strconv.ParseUint(fields[1], 0, 8)
+		if wire.Opcode(op) == wire.OpFFAck && !strings.Contains(fields[0], "malformed") {
+			found[wire.OpFFAck]++ // between routers, after a loss: to tshark a vendor's own opcode, with nothing known behind the BTH
+			continue
+		}
 		if err != nil || !strings.Contains(fields[0], "udp:infiniband") || strings.Contains(fields[0], "malformed") || fields[2] == "" || fields[3] != "" {
 			t.Errorf("packet %d is not as RoCEv2 is: %q", n, fields)
 			continue
