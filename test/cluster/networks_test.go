@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freeflow-rdma/freeflow/test/host"
 )
@@ -27,8 +29,18 @@ type in struct {
 	network, ip string
 }
 
+// start waits until whoever had the address before, and may have been killed, has given it up.
 func (p in) start(t *testing.T, args ...string) *host.Running {
 	t.Helper()
+	p.host.Wait("address "+p.ip+" is free", 10*time.Second, func() error {
+		rows, err := p.host.Client().Containers(t.Context())
+		for _, r := range rows {
+			if r.Network == p.network && r.IP.String() == p.ip {
+				err = fmt.Errorf("container %s on %s has it", r.Name, r.Host)
+			}
+		}
+		return err
+	})
 	return p.host.Start(t, host.Options{Network: p.network, IP: p.ip}, args...)
 }
 
