@@ -57,18 +57,16 @@ func up(told context.Context, cfg router.Config, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ctx, cancel := context.WithCancelCause(told)
+	defer cancel(nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cancel(fmt.Errorf("the orchestrator has ended: %w", cmd.Wait()))
+	}()
 	defer func() {
 		_ = input.Close()
 		<-ended
-	}()
-	ctx, cancel := context.WithCancelCause(told)
-	defer cancel(nil)
-	go func() {
-		err := <-ended
-		ended <- err
-		cancel(fmt.Errorf("the orchestrator has ended: %w", err))
 	}()
 	cfg.Orchestrators = []string{"unix:" + orchestrator.RouterSocketPath(cfg.DataDir)}
 	cfg.NewToken = func(ctx context.Context) (string, error) { return ownToken(ctx, cfg.DataDir) }
@@ -94,7 +92,9 @@ func startOrchestrator(dataDir string, flags []string) (*exec.Cmd, io.Closer, er
 	}
 	cmd.Env = append(os.Environ(), childVariable+"=1")
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt at the terminal is for this process, which ends it in its turn
+	// A session of its own: an interrupt at the terminal is for this process, which ends that one in its turn, and the priority of this one's
+	// session is not for it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	input, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()

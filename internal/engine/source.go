@@ -2,9 +2,7 @@ package engine
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,73 +45,15 @@ func (w *Worker) watchSource(h *Watched) error {
 	return nil
 }
 
-// HandOver lets another core's worker look after the source from now on. It is the last that the source's Ready does.
-func (w *Worker) HandOver(h *Watched, core int) {
-	w.unwatch(h.fd)
-	if err := w.e.cores[core].watchSource(h); err != nil {
-		_ = w.watchSource(h)
-	}
-}
-
 // Forget ends Watch. When it returns no worker looks at the source any more, and what its items left in an Egress is sent.
 func (e *Engine) Forget(h *Watched) {
-	for range 2 { // a worker may have been handing it over
-		for _, w := range e.cores {
-			w.unwatch(h.fd)
-		}
-		e.Quiesce()
+	for _, w := range e.cores {
+		w.unwatch(h.fd)
 	}
+	e.Quiesce()
 }
 
-// Idlest is the core whose worker has been the least busy of late, and how busy that is: from 0 to 1.
-func (w *Worker) Idlest() (core int, busy float64) {
-	busy = 2
-	for i, o := range w.e.cores {
-		if b := o.busy.recent(w.now); b < busy {
-			core, busy = i, b
-		}
-	}
-	return core, busy
-}
-
-// ScheduleOn lets an item run soon on another core's worker, from within Run or Ready: one that is at work with it and has its
-// memory at hand.
-func (w *Worker) ScheduleOn(core int, it *Item) {
-	if it.claim() {
-		w.e.cores[core].post(it)
-	}
-}
-
-// busyTime is how much of its time a worker was not asleep. It writes, all read.
-type busyTime struct {
-	from  int64 // of the window
-	spent int64 // in it
-	share atomic.Uint64
-	at    atomic.Int64 // when share was written
-}
-
-// busyWindow is over how long that is measured, in ns.
-const busyWindow = 2_000_000
-
-// worked counts the time from a wake-up to the next sleep.
-func (b *busyTime) worked(woke, slept int64) {
-	b.spent += slept - woke
-	if d := slept - b.from; d >= busyWindow {
-		b.share.Store(math.Float64bits(min(1, float64(b.spent)/float64(d))))
-		b.at.Store(slept)
-		b.from, b.spent = slept, 0
-	}
-}
-
-// recent is the share of the last window; a worker that has written nothing for long is asleep.
-func (b *busyTime) recent(now int64) float64 {
-	if now-b.at.Load() > 4*busyWindow {
-		return 0
-	}
-	return math.Float64frombits(b.share.Load())
-}
-
-// SetEgress gives each worker its egress. To be called before there are doorbells and sources.
+// SetEgress gives each worker its egress. To be called before what uses it.
 func (e *Engine) SetEgress(of func(w *Worker) Egress) {
 	for _, w := range e.all {
 		w.egress.Store(&egress{of(w)})
@@ -137,9 +77,6 @@ func (e *Engine) CPUs() []int {
 
 // Index tells the workers of an engine apart: 0 to Workers-1, the cores first.
 func (w *Worker) Index() int { return w.index }
-
-// IsCore says whether the worker is a core's.
-func (w *Worker) IsCore() bool { return w.urgent }
 
 // takeSource serves a source that has become readable.
 func (w *Worker) takeSource(slot int) {

@@ -29,7 +29,6 @@ type Worker struct {
 	polled     []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
 	now        int64
 	sleptAt    int64
-	wokeAt     int64
 	lookAt     int64 // next look at the polled doorbells
 	tid        int   // thread that has the core and priority
 	checkedAt  int64 // when the worker last saw itself on it
@@ -47,7 +46,6 @@ type Worker struct {
 	load    atomic.Int32 // length of ready, as others may know it
 
 	egress atomic.Pointer[egress]
-	busy   busyTime
 
 	// Counters for whoever wants to know how the engine fares.
 	Wakeups, Turns, Looks, Mutes, Given, Arrivals atomic.Uint64
@@ -124,7 +122,6 @@ func (w *Worker) loop() {
 	for !w.e.closed.Load() {
 		w.seq.Add(1)
 		w.now = nanotime()
-		w.wokeAt = w.now
 		if w.now-w.checkedAt > checkThread {
 			w.settle()
 		}
@@ -341,7 +338,6 @@ func (w *Worker) sleep() int {
 		return 0
 	}
 	w.sleptAt = nanotime()
-	w.busy.worked(w.wokeAt, w.sleptAt)
 	n, errno := epollWait(w.ep, w.events[:], t, w.idle)
 	// An interruption is the Go scheduler's, which wants the processor of a thread that has been away for long.
 	w.idle = errno == syscall.EINTR && t < 0

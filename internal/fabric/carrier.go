@@ -45,7 +45,6 @@ func (c *Carrier) Bind(eng *engine.Engine) {
 		c.lanes[i].env.Host = c.Host
 		c.lanes[i].env.Out = c.lanes[i]
 	}
-	eng.SetEgress(func(w *engine.Worker) engine.Egress { return c.lanes[w.Index()] })
 }
 
 // Underlay is how this host is reached by others.
@@ -63,18 +62,27 @@ func (c *Carrier) Start(eng *engine.Engine, dev *verbs.Device, u Underlay) (err 
 		}
 	}()
 	c.underlay = u.IP
-	if err := c.open(eng, dev, GenevePort, false); err != nil {
+	cpus := eng.CPUs()
+	if err := c.open(cpus, dev, GenevePort, false); err != nil {
 		return err
 	}
-	if !u.Plain {
-		return nil
+	if u.Plain {
+		if err := c.open(cpus, dev, RoCEPort, true); err != nil {
+			return err
+		}
 	}
-	return c.open(eng, dev, RoCEPort, true)
+	eng.SetEgress(func(w *engine.Worker) engine.Egress { return c.lanes[w.Index()] }) // from here on workers see the batches
+	for _, in := range c.inlets {
+		in.watched = eng.AddSource(in.fd, in)
+		if err := eng.Watch(in.home, in.watched); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// open opens one port and gives each worker its batch, and each core's worker its socket.
-func (c *Carrier) open(eng *engine.Engine, dev *verbs.Device, number uint16, plain bool) error {
-	cpus := eng.CPUs()
+// open opens one port, with a batch for each worker and an inlet for each core.
+func (c *Carrier) open(cpus []int, dev *verbs.Device, number uint16, plain bool) error {
 	port, err := udp.Open(udp.Config{Addr: netip.AddrPortFrom(c.underlay, number), CPUs: cpus})
 	if err != nil {
 		return err
@@ -94,12 +102,7 @@ func (c *Carrier) open(eng *engine.Engine, dev *verbs.Device, number uint16, pla
 		}
 	}
 	for i := range cpus {
-		in := &inlet{c: c, dev: dev, home: i, rx: port.Socket(i).Receiver, plain: plain}
-		c.inlets = append(c.inlets, in)
-		in.watched = eng.AddSource(port.Socket(i).FD(), in)
-		if err := eng.Watch(i, in.watched); err != nil {
-			return err
-		}
+		c.inlets = append(c.inlets, &inlet{c: c, dev: dev, lane: c.lanes[i], home: i, fd: port.Socket(i).FD(), rx: port.Socket(i).Receiver, plain: plain})
 	}
 	return nil
 }
@@ -107,7 +110,9 @@ func (c *Carrier) open(eng *engine.Engine, dev *verbs.Device, number uint16, pla
 // Stop closes the ports. What queue pairs still send is lost.
 func (c *Carrier) Stop(eng *engine.Engine) {
 	for _, in := range c.inlets {
-		eng.Forget(in.watched)
+		if in.watched != nil {
+			eng.Forget(in.watched)
+		}
 	}
 	c.inlets = nil
 	for _, l := range c.lanes {
@@ -166,11 +171,9 @@ func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict
 	r := c.current(qp)
 	l := c.lanes[w.Index()]
 	l.env.Now, l.env.Scratch = w.Now(), &w.Scratch
-	before, packets := qp.Stats.SentMessages.Load(), l.packets
-	k := linkOf(qp)
-	v := k.conn.Run(&l.env, r.path, budget)
-	w.Did(&qp.Item, int(qp.Stats.SentMessages.Load()-before))
-	k.noteBulk(w, l.packets-packets)
+	l.env.Began = 0
+	v := linkOf(qp).conn.Run(&l.env, r.path, budget)
+	w.Did(&qp.Item, l.env.Began) // the program did not ring for nothing, though nothing has completed yet
 	return v
 }
 

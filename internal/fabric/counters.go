@@ -13,7 +13,6 @@ type Counters struct {
 	BadICRC       atomic.Uint64 // changed on the way
 	SendFaults    atomic.Uint64 // payload that could not be read
 	ReceivedPlain atomic.Uint64 // packets from peers that are no routers
-	Handovers     atomic.Uint64 // inlets that went to another worker (bulk.go)
 }
 
 // Each calls f with every counter's name and value.
@@ -24,7 +23,7 @@ func (c *Counters) Each(f func(name string, value uint64)) {
 	}{
 		{"drop_malformed", &c.Malformed}, {"drop_unknown_host", &c.UnknownHost}, {"drop_unknown_vni", &c.UnknownVNI}, {"drop_forged", &c.Forged},
 		{"drop_wrong_address", &c.WrongAddress}, {"drop_unknown_qp", &c.UnknownQP}, {"drop_icrc", &c.BadICRC}, {"send_faults", &c.SendFaults},
-		{"received_plain", &c.ReceivedPlain}, {"handovers", &c.Handovers},
+		{"received_plain", &c.ReceivedPlain},
 	} {
 		f(x.name, x.v.Load())
 	}

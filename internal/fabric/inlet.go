@@ -2,7 +2,6 @@ package fabric
 
 import (
 	"net/netip"
-	"sync/atomic"
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
@@ -11,18 +10,17 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/wire"
 )
 
-// inlet takes packets from one socket, on one worker at a time (engine.Source): that of the core that they arrive at, unless they come
-// in bulk (bulk.go). Packets in succession for one queue pair are handed over together.
+// inlet takes packets from one socket, on the worker of the core that they arrive at (engine.Source). Packets in succession for one
+// queue pair are handed over together.
 type inlet struct {
 	c       *Carrier
 	dev     *verbs.Device
+	fd      int
 	rx      *udp.Receiver
 	plain   bool
 	home    int // the core that its packets arrive at
 	watched *engine.Watched
-	gauge   gauge
-	turn    atomic.Uint32 // orders a worker's turns after those of the one before it
-	lane    *lane         // of the worker whose turn it is
+	lane    *lane // of the worker
 
 	flow  flow
 	table *Table // as it is in this turn
@@ -47,16 +45,12 @@ type flow struct {
 
 // Ready is engine.Source's: it receives once and hands everything over.
 func (in *inlet) Ready(w *engine.Worker) {
-	in.turn.Load()
-	in.lane = in.c.lanes[w.Index()]
 	in.lane.env.Now, in.lane.env.Scratch = w.Now(), &w.Scratch
 	in.flow.qp = nil // nothing is remembered from one turn to the next: queue pairs go away between them
 	in.table = in.c.table.Load()
 	in.rx.Poll()
 	var a udp.Arrival
-	bytes := 0
 	for in.rx.Next(&a) {
-		bytes += len(a.Bytes)
 		if in.plain {
 			in.takePlain(w, &a)
 		} else {
@@ -64,7 +58,6 @@ func (in *inlet) Ready(w *engine.Worker) {
 		}
 	}
 	in.hand(w)
-	in.settle(w, bytes)
 }
 
 // hand gives the packets that wait to their queue pair.
@@ -73,9 +66,8 @@ func (in *inlet) hand(w *engine.Worker) {
 		return
 	}
 	qp := in.flow.qp
-	l := linkOf(qp)
-	if l.conn.Receive(&in.lane.env, in.flow.path, in.batch[:in.n]) {
-		in.wake(w, l, &qp.Item)
+	if linkOf(qp).conn.Receive(&in.lane.env, in.flow.path, in.batch[:in.n]) {
+		w.Schedule(&qp.Item)
 	}
 	in.n = 0
 }

@@ -20,8 +20,6 @@ type lane struct {
 	av     *verbs.AHAttr // of the datagram that is being sent
 	closed atomic.Bool   // the ports are closed
 	even   even
-
-	packets int // made so far
 }
 
 // even makes packets of one length out of such as differ by a header, so that they go as one message: of the packets of a WRITE the first
@@ -88,7 +86,6 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 	if p == nil || l.tunnel == nil || l.closed.Load() {
 		return
 	}
-	l.packets++
 	w := p.Tag.(*way)
 	if w.plain {
 		l.sendPlain(w, qp, h, payload, n, copyNow)

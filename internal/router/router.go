@@ -49,6 +49,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer lock.Close()
+	leadAutogroup(cfg.Log)
 	files, err := raiseFileLimit()
 	if err != nil {
 		return err

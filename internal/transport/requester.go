@@ -171,6 +171,7 @@ func (c *Conn) take(env *Env) bool {
 		return false
 	}
 	r.fenced = false
+	env.Began++
 	m := r.add()
 	*m = message{Outstanding: o, psn: r.next, seq: r.taken}
 	r.loaded = o.Slot + 1

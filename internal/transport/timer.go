@@ -63,6 +63,7 @@ func (c *Conn) expired(env *Env, p *Path) bool {
 	}
 	r.rnrUntil = 0
 	if now >= r.rtoAt {
+		r.heard += now - r.rtoAt // a timer that is late has not been waited for
 		// At least one retransmission has had its time: it may have been us who slept.
 		if limit := c.patience(p); limit != 0 && now-r.heard >= limit && r.backoff > 0 {
 			return c.retryExceeded(env)
