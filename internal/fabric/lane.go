@@ -50,7 +50,7 @@ const (
 )
 
 // pressedAt is the number of queued packets from which on they leave before the next turn.
-const pressedAt = 64
+const pressedAt = 192
 
 // Pressed is engine.Egress's.
 func (l *lane) Pressed() bool {
