@@ -201,15 +201,19 @@ const syncPatience = 30 * time.Second
 
 type rpc[Q, A any] func(context.Context, *connect.Request[Q]) (*connect.Response[A], error)
 
-// ask calls an orchestrator that answers: the one of the session, or whichever comes within that time. The
-// answer goes to commit before all containers can be told at once.
+// ask calls an orchestrator that answers: the one of the session, or whichever comes within that time. One that takes the call and does not
+// answer (its etcd has lost a member, say, and has no leader for a moment) is asked again. The answer goes to commit before all
+// containers can be told at once.
 func ask[Q, A any](ctx context.Context, c *Client, patience time.Duration, q *Q, method func(*endpoint) rpc[Q, A], commit func(*A) error) error {
-	patient, cancel := context.WithTimeout(ctx, patience)
+	patient, cancel := context.WithTimeout(ctx, patience+answerPatience)
 	defer cancel()
-	for {
+	for alone := time.Now(); ; {
 		if s := c.live.Load(); s != nil {
+			alone = time.Now()
 			c.own.during.RLock()
-			answer, err := method(s.e)(patient, connect.NewRequest(q))
+			call, done := context.WithTimeout(patient, callPatience)
+			answer, err := method(s.e)(call, connect.NewRequest(q))
+			done()
 			if err == nil {
 				err = commit(answer.Msg)
 				c.own.during.RUnlock()
@@ -224,7 +228,7 @@ func ask[Q, A any](ctx context.Context, c *Client, patience time.Duration, q *Q,
 			}
 			s.cancel(err)
 		}
-		if !sleep(patient, retryInterval) {
+		if time.Since(alone) > patience || !sleep(patient, retryInterval) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -233,7 +237,11 @@ func ask[Q, A any](ctx context.Context, c *Client, patience time.Duration, q *Q,
 	}
 }
 
-const retryInterval = 50 * time.Millisecond
+// Times of ask: between tries, and of all calls while somebody takes them.
+const (
+	retryInterval  = 50 * time.Millisecond
+	answerPatience = 10 * time.Second
+)
 
 // passing says of an error that it is about the session, not about what was asked.
 func passing(err error) bool {
