@@ -12,14 +12,13 @@ import (
 // Conn is the transport's state of one queue pair.
 type Conn struct {
 	qp     *verbs.QP
-	sack   bool         // the peer understands OpFFAck; under Resp
-	busy   atomic.Bool  // the responder has something to do in Run
-	mu     sync.Mutex   // the requester
-	req    *requester   // nil until something was sent
-	goneBy int64        // an idle queue pair whose peer died goes to error
-	resp   responder    // under qp.Resp
-	came   atomic.Int64 // when a message came that our program may answer; 0: none, or it has
-	pause  pause        // UD
+	sack   bool        // the peer understands OpFFAck; under Resp
+	busy   atomic.Bool // the responder has something to do in Run
+	mu     sync.Mutex  // the requester
+	req    *requester  // nil until something was sent
+	goneBy int64       // an idle queue pair whose peer died goes to error
+	resp   responder   // under qp.Resp
+	pause  pause       // UD
 	host   *Host
 }
 
@@ -33,7 +32,6 @@ func (c *Conn) Reset() {
 		c.resp.datagrams.drop(&c.host.pool)
 	}
 	c.req, c.goneBy, c.sack = nil, 0, false
-	c.came.Store(0)
 	c.resp = responder{}
 	c.busy.Store(false)
 }
@@ -61,14 +59,10 @@ func (c *Conn) Run(env *Env, p *Path, budget int) engine.Verdict {
 		qp.Resp.Unlock()
 	}
 	c.mu.Lock()
-	began := env.Began
 	switch qp.State() {
 	case verbs.StateRTS, verbs.StateSQD:
 		if w := c.turn(env, p, budget); w == engine.More {
 			v = w
-		}
-		if env.Began != began {
-			c.answered(env, p)
 		}
 		wake = sooner(wake, c.wake(p))
 	case verbs.StateSQE:
@@ -108,9 +102,6 @@ func (c *Conn) serve(env *Env, p *Path) (v engine.Verdict, wake int64) {
 		if p != nil {
 			c.stream(env, runPackets)
 		}
-	}
-	if c.held(env) {
-		return engine.Idle, sooner(wake, r.turns.ackAt)
 	}
 	c.acknowledge(env)
 	more := r.unsent()
@@ -190,14 +181,6 @@ func (c *Conn) requests(env *Env, p *Path, pkts []Arrived) (again bool) {
 	}
 	if p != nil && !r.pending.empty() {
 		c.stream(env, runPackets)
-	}
-	if info := pkts[0].H.Opcode.Info(); len(pkts) == 1 && info != nil && info.First && info.Last {
-		c.cameAlone(env)
-	} else {
-		c.cameMore()
-	}
-	if c.held(env) {
-		return !c.busy.Swap(true)
 	}
 	c.acknowledge(env)
 	if !r.unsent() && r.waiting == 0 {

@@ -31,7 +31,6 @@ type responder struct {
 	fatal    uint8 // syndrome of the NAK that ended the queue pair, for the packet fatalPSN
 	fatalPSN wire.PSN
 
-	turns   turns
 	path    *Path // as last handed in
 	pathMTU uint32
 	replies
