@@ -1,5 +1,7 @@
 package engine
 
+import "golang.org/x/sys/unix"
+
 // sleeper is an item that said Wait, and until when. It may have been scheduled and run since, here or elsewhere.
 type sleeper struct {
 	it   *Item
@@ -82,4 +84,18 @@ func (h *sleepers) pop() sleeper {
 		q[i], q[child] = q[child], q[i]
 		i = child
 	}
+}
+
+// setAlarm sees to it that the worker is woken at a time that is not near. Most sleepers wait for timers that are put off before they
+// fire, and to set the timer of each sleep anew, and take it back, costs more than the sleep. False: it cannot be done.
+func (w *Worker) setAlarm(at int64) bool {
+	if w.alarmAt != 0 && w.alarmAt <= at {
+		return true // it goes off before, for whoever waited then, and is set again
+	}
+	ts := unix.ItimerSpec{Value: unix.NsecToTimespec(max(at, 1))}
+	if err := unix.TimerfdSettime(w.alarmFD, unix.TFD_TIMER_ABSTIME, &ts, nil); err != nil {
+		return false
+	}
+	w.alarmAt = at
+	return true
 }

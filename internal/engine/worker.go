@@ -35,6 +35,8 @@ type Worker struct {
 	complained bool
 	idle       bool // nothing has rung for a while: wait where the scheduler sees it
 	ep         int
+	alarmFD    int   // a timer for sleepers whose time is not near
+	alarmAt    int64 // when it goes off; 0: it does not
 	events     [64]unix.EpollEvent
 
 	seq     atomic.Uint64 // odd while objects may be held (Engine.Quiesce)
@@ -54,7 +56,8 @@ type Worker struct {
 // Slots of epoll events: doorbells have theirs from 0 up, sources theirs from sourceSlot down.
 const (
 	kickSlot   = -1
-	sourceSlot = -2
+	alarmSlot  = -2
+	sourceSlot = -3
 	checkEvery = 50_000 // ns of work between looks for new rings
 )
 
@@ -65,11 +68,18 @@ func (w *Worker) open() (err error) {
 	if w.kickFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return err
 	}
-	return w.watch(w.kickFD, kickSlot)
+	if err = w.watch(w.kickFD, kickSlot); err != nil {
+		return err
+	}
+	if w.alarmFD, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return err
+	}
+	return w.watch(w.alarmFD, alarmSlot)
 }
 
 func (w *Worker) close() {
 	_ = unix.Close(w.kickFD)
+	_ = unix.Close(w.alarmFD)
 	_ = unix.Close(w.ep)
 }
 
@@ -152,6 +162,9 @@ func (w *Worker) takeRings(n int) {
 	quick := n == 1 && w.now-w.sleptAt < quickWake
 	for i := range n {
 		slot := int(w.events[i].Fd)
+		if slot == alarmSlot {
+			w.alarmAt = 0
+		}
 		if slot <= sourceSlot {
 			w.takeSource(slot)
 			continue
@@ -317,7 +330,7 @@ func (w *Worker) timeout() int64 {
 	if len(w.polled) > 0 {
 		at = w.lookAt
 	}
-	if len(w.waiting) > 0 && (at < 0 || w.waiting[0].at < at) {
+	if len(w.waiting) > 0 && (at < 0 || w.waiting[0].at < at) && (w.near > 0 || !w.setAlarm(w.waiting[0].at)) {
 		at = w.waiting[0].at
 	}
 	for _, m := range w.muted {
