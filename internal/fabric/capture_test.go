@@ -2,9 +2,11 @@ package fabric
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -67,16 +69,43 @@ func checkICRC(t *testing.T, b []byte, what string) {
 	}
 }
 
+// undisturbed runs a test of what packets there are until no timer has sent one again, as happens on a busy machine.
+func undisturbed(t *testing.T, run func(t *testing.T) (sender *testHost, check func())) {
+	for try := range 5 {
+		t.Run(fmt.Sprint("try ", try+1), func(t *testing.T) {
+			if sender, check := run(t); sender.carrier.Host.Counters.Timeouts.Load() == 0 {
+				check()
+				try = -1
+			}
+		})
+		if try < 0 {
+			return
+		}
+	}
+	t.Fatal("packets were sent again in each of five tries")
+}
+
 // TestCapture captures a SEND of two packets and its acknowledgement on both hosts: without what carries them.
-func TestCapture(t *testing.T) {
+func TestCapture(t *testing.T) { undisturbed(t, captureSend) }
+
+func captureSend(t *testing.T) (*testHost, func()) {
 	const size = 1500
 	c := connect(t, verbs.TypeRC, size, nil)
 	sent, taken := listen(t, c.a, "3"), listen(t, c.b, "3")
 	c.qb.Recv(vt.RR(1, c.dst.SGE(0, size)))
 	c.qa.Send(vt.WR(2, verbs.OpSend, c.src.SGE(0, size)))
 	want(t, c.a.cq.Poll(), 2, verbs.WCSuccess)
-	for host, got := range map[string]string{"sender": sent(), "receiver": taken()} {
-		for _, line := range []string{"10.77.0.1 > 10.77.0.2 RC SEND First", "10.77.0.1 > 10.77.0.2 RC SEND Last", "10.77.0.2 > 10.77.0.1 RC Acknowledge"} {
+	atSender, atReceiver := sent(), taken()
+	return c.a, func() {
+		contain(t, atSender, atReceiver, "10.77.0.1 > 10.77.0.2 RC SEND First", "10.77.0.1 > 10.77.0.2 RC SEND Last", "10.77.0.2 > 10.77.0.1 RC Acknowledge")
+	}
+}
+
+// contain fails unless both captures have all lines.
+func contain(t *testing.T, atSender, atReceiver string, lines ...string) {
+	t.Helper()
+	for host, got := range map[string]string{"sender": atSender, "receiver": atReceiver} {
+		for _, line := range lines {
 			if !strings.Contains(got, line) {
 				t.Errorf("%s: no %s in\n%s", host, line, got)
 			}
@@ -85,7 +114,9 @@ func TestCapture(t *testing.T) {
 }
 
 // TestCapturePlain captures WRITEs to a peer that is no router: the headers are those that the kernel wrote, or has taken off.
-func TestCapturePlain(t *testing.T) {
+func TestCapturePlain(t *testing.T) { undisturbed(t, capturePlain) }
+
+func capturePlain(t *testing.T) (*testHost, func()) {
 	var hs [2]*testHost
 	var qps [2]*vt.QP
 	for i := range hs {
@@ -106,6 +137,7 @@ func TestCapturePlain(t *testing.T) {
 		h.cq = h.prog.CQ(255)
 		hs[i], qps[i] = h, h.prog.QP(verbs.TypeRC, h.cq, 63)
 	}
+	runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) // each engine thinks it is alone
 	for i, q := range qps {
 		to := func(a *verbs.QPAttr) { a.AV.SGIDIndex, a.AV.DGID = 1, verbs.GIDOf(hs[1-i].addr) }
 		q.Ready(qps[1-i], to)
@@ -120,11 +152,8 @@ func TestCapturePlain(t *testing.T) {
 	w.RemoteAddr, w.RKey = dst.Addr, uint32(dst.RKey)
 	qps[0].Send(w)
 	want(t, hs[0].cq.Poll(), 2, verbs.WCSuccess)
-	for host, got := range map[string]string{"sender": sent(), "receiver": taken()} {
-		for _, line := range []string{"127.0.79.1 > 127.0.79.2 RC RDMA WRITE First", "127.0.79.1 > 127.0.79.2 RC RDMA WRITE Last", "127.0.79.2 > 127.0.79.1 RC Acknowledge"} {
-			if !strings.Contains(got, line) {
-				t.Errorf("%s: no %s in\n%s", host, line, got)
-			}
-		}
+	atSender, atReceiver := sent(), taken()
+	return hs[0], func() {
+		contain(t, atSender, atReceiver, "127.0.79.1 > 127.0.79.2 RC RDMA WRITE First", "127.0.79.1 > 127.0.79.2 RC RDMA WRITE Last", "127.0.79.2 > 127.0.79.1 RC Acknowledge")
 	}
 }
