@@ -20,36 +20,23 @@ type Egress interface {
 	Flush()        // sends what is there; cheap if nothing is
 }
 
-// Watched is a source that a worker looks after.
-type Watched struct {
-	fd, slot int
-}
-
-// AddSource makes a source known; nobody looks after it before Watch. The fd is the caller's, and is not closed before Forget.
-func (e *Engine) AddSource(fd int, s Source) *Watched {
+// Watch lets the worker of a core (an index into CPUs) call the source while fd is readable. The fd is the caller's, and is not closed
+// before Forget.
+func (e *Engine) Watch(core, fd int, s Source) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := append(slices.Clone(*e.sources.Load()), s)
 	e.sources.Store(&all)
-	return &Watched{fd: fd, slot: sourceSlot - (len(all) - 1)}
-}
-
-// Watch lets the worker of a core (an index into CPUs) call the source while its fd is readable.
-func (e *Engine) Watch(core int, h *Watched) error { return e.cores[core].watchSource(h) }
-
-func (w *Worker) watchSource(h *Watched) error {
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(h.slot)}
-	if err := unix.EpollCtl(w.ep, unix.EPOLL_CTL_ADD, h.fd, &ev); err != nil {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(sourceSlot - (len(all) - 1))}
+	if err := unix.EpollCtl(e.cores[core].ep, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("watch a socket: %w", err)
 	}
 	return nil
 }
 
-// Forget ends Watch. When it returns no worker looks at the source any more, and what its items left in an Egress is sent.
-func (e *Engine) Forget(h *Watched) {
-	for _, w := range e.cores {
-		w.unwatch(h.fd)
-	}
+// Forget ends Watch. When it returns the worker does not look at fd any more, and has sent what its items left in an Egress.
+func (e *Engine) Forget(core, fd int) {
+	e.cores[core].unwatch(fd)
 	e.Quiesce()
 }
 

@@ -57,8 +57,7 @@ func TestSource(t *testing.T) {
 	defer unix.Close(p[0])
 	defer unix.Close(p[1])
 	r := &reader{fd: p[0], out: out[core]}
-	h := e.AddSource(p[0], r)
-	if err := e.Watch(core, h); err != nil {
+	if err := e.Watch(core, p[0], r); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := unix.Write(p[1], []byte("five!")); err != nil {
@@ -68,7 +67,7 @@ func TestSource(t *testing.T) {
 	if n := r.calls.Load(); n != 5 {
 		t.Errorf("%d reads, want 5", n)
 	}
-	e.Forget(h)
+	e.Forget(core, p[0])
 	if _, err := unix.Write(p[1], []byte("late")); err != nil {
 		t.Fatal(err)
 	}

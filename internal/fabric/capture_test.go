@@ -122,10 +122,10 @@ func capturePlain(t *testing.T) (*testHost, func()) {
 	for i := range hs {
 		h := &testHost{carrier: New(), addr: netip.AddrFrom4([4]byte{127, 0, 79, byte(i + 1)}), gid: verbs.GIDOf(netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}))}
 		h.NIC = vt.New(t, h.carrier)
-		if err := h.carrier.Start(h.Engine(), h.Dev, Underlay{IP: h.addr, Plain: true}); err != nil {
+		if err := h.carrier.Start(h.Dev, Underlay{IP: h.addr, Plain: true}); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { h.carrier.Stop(h.Engine()) })
+		t.Cleanup(func() { h.carrier.Stop() })
 		table := NewTable(4096)
 		table.AddExternal(netip.MustParsePrefix("127.0.79.0/24"))
 		h.carrier.SetTable(table)

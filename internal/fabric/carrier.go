@@ -54,15 +54,15 @@ type Underlay struct {
 }
 
 // Start opens the ports on the underlay and lets the device's workers serve them. After Bind, before there are queue pairs.
-func (c *Carrier) Start(eng *engine.Engine, dev *verbs.Device, u Underlay) (err error) {
+func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 	defer func() {
 		if err != nil {
-			c.Stop(eng)
+			c.Stop()
 			err = fmt.Errorf("open the underlay: %w", err)
 		}
 	}()
 	c.underlay = u.IP
-	cpus := eng.CPUs()
+	cpus := c.eng.CPUs()
 	if err := c.open(cpus, dev, GenevePort, false); err != nil {
 		return err
 	}
@@ -71,10 +71,9 @@ func (c *Carrier) Start(eng *engine.Engine, dev *verbs.Device, u Underlay) (err 
 			return err
 		}
 	}
-	eng.SetEgress(func(w *engine.Worker) engine.Egress { return c.lanes[w.Index()] }) // from here on workers see the batches
+	c.eng.SetEgress(func(w *engine.Worker) engine.Egress { return c.lanes[w.Index()] }) // from here on workers see the batches
 	for _, in := range c.inlets {
-		in.watched = eng.AddSource(in.fd, in)
-		if err := eng.Watch(in.home, in.watched); err != nil {
+		if err := c.eng.Watch(in.home, in.fd, in); err != nil {
 			return err
 		}
 	}
@@ -102,23 +101,21 @@ func (c *Carrier) open(cpus []int, dev *verbs.Device, number uint16, plain bool)
 		}
 	}
 	for i := range cpus {
-		c.inlets = append(c.inlets, &inlet{c: c, dev: dev, lane: c.lanes[i], home: i, fd: port.Socket(i).FD(), rx: port.Socket(i).Receiver, plain: plain})
+		c.inlets = append(c.inlets, &inlet{c: c, dev: dev, home: i, fd: port.Socket(i).FD(), rx: port.Socket(i).Receiver, plain: plain})
 	}
 	return nil
 }
 
 // Stop closes the ports. What queue pairs still send is lost.
-func (c *Carrier) Stop(eng *engine.Engine) {
+func (c *Carrier) Stop() {
 	for _, in := range c.inlets {
-		if in.watched != nil {
-			eng.Forget(in.watched)
-		}
+		c.eng.Forget(in.home, in.fd)
 	}
 	c.inlets = nil
 	for _, l := range c.lanes {
 		l.closed.Store(true)
 	}
-	eng.Quiesce()
+	c.eng.Quiesce()
 	for _, p := range c.ports {
 		p.Close()
 	}
@@ -163,14 +160,20 @@ func (c *Carrier) Reset(qp *verbs.QP) {
 	l.route.Store(nil)
 }
 
+// laneOf gives a worker's lane, for what is to be done now.
+func (c *Carrier) laneOf(w *engine.Worker) *lane {
+	l := c.lanes[w.Index()]
+	l.env.Now, l.env.Scratch = w.Now(), &w.Scratch
+	return l
+}
+
 // Run is verbs.Carrier's.
 func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
 	if qp.Type == verbs.TypeUD || c.isHere(qp) {
 		return c.local.Run(w, qp, budget)
 	}
 	r := c.current(qp)
-	l := c.lanes[w.Index()]
-	l.env.Now, l.env.Scratch = w.Now(), &w.Scratch
+	l := c.laneOf(w)
 	l.env.Began = 0
 	v := linkOf(qp).conn.Run(&l.env, r.path, budget)
 	w.Did(&qp.Item, l.env.Began) // the program did not ring for nothing, though nothing has completed yet
@@ -194,8 +197,8 @@ func (e elsewhere) Datagram(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (v
 
 func (e elsewhere) send(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (status verbs.WCStatus, sent bool) {
 	c := e.c
-	l := c.lanes[w.Index()]
-	l.env.Now, l.env.Scratch, l.av = w.Now(), &w.Scratch, av
+	l := c.laneOf(w)
+	l.av = av
 	t := c.table.Load()
 	if !av.DGID.IsMulticast() {
 		return transport.SendDatagram(&l.env, c.find(t, qp, av), qp)
@@ -217,7 +220,5 @@ func (e elsewhere) send(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (statu
 
 // Idle is the turn of a UD queue pair with nothing to send.
 func (e elsewhere) Idle(w *engine.Worker, qp *verbs.QP) engine.Verdict {
-	l := e.c.lanes[w.Index()]
-	l.env.Now, l.env.Scratch = w.Now(), &w.Scratch
-	return linkOf(qp).conn.Datagrams(&l.env)
+	return linkOf(qp).conn.Datagrams(&e.c.laneOf(w).env)
 }

@@ -32,14 +32,14 @@ func hosts(t testing.TB, n int) []*testHost {
 	for i := range n {
 		h := &testHost{carrier: New(), addr: netip.AddrFrom4([4]byte{127, 0, 77, byte(i + 1)}), gid: verbs.GIDOf(netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}))}
 		h.NIC = vt.New(t, h.carrier)
-		if err := h.carrier.Start(h.Engine(), h.Dev, Underlay{IP: h.addr}); err != nil {
+		if err := h.carrier.Start(h.Dev, Underlay{IP: h.addr}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
 			if t.Failed() {
 				h.show(t)
 			}
-			h.carrier.Stop(h.Engine())
+			h.carrier.Stop()
 		})
 		c := &verbs.Container{ID: h.gid.String(), Name: h.gid.Addr().String(), Network: testNetwork, VNI: testVNI, GIDs: []verbs.GID{h.gid}}
 		if err := h.Dev.AddContainer(c); err != nil {

@@ -13,14 +13,13 @@ import (
 // inlet takes packets from one socket, on the worker of the core that they arrive at (engine.Source). Packets in succession for one
 // queue pair are handed over together.
 type inlet struct {
-	c       *Carrier
-	dev     *verbs.Device
-	fd      int
-	rx      *udp.Receiver
-	plain   bool
-	home    int // the core that its packets arrive at
-	watched *engine.Watched
-	lane    *lane // of the worker
+	c     *Carrier
+	dev   *verbs.Device
+	fd    int
+	rx    *udp.Receiver
+	plain bool
+	home  int   // the core that its packets arrive at
+	lane  *lane // of the worker
 
 	flow  flow
 	table *Table // as it is in this turn
@@ -45,7 +44,7 @@ type flow struct {
 
 // Ready is engine.Source's: it receives once and hands everything over.
 func (in *inlet) Ready(w *engine.Worker) {
-	in.lane.env.Now, in.lane.env.Scratch = w.Now(), &w.Scratch
+	in.lane = in.c.laneOf(w)
 	in.flow.qp = nil // nothing is remembered from one turn to the next: queue pairs go away between them
 	in.table = in.c.table.Load()
 	in.rx.Poll()
@@ -160,7 +159,7 @@ func (p *packet) parse(protocol uint16, b []byte) bool {
 	switch protocol {
 	case wire.EtherTypeIPv4:
 		ip, rest, err := wire.ParseIPv4(b)
-		if err != nil || ip.Protocol() != protocolUDP {
+		if err != nil || ip.Protocol() != wire.ProtocolUDP {
 			return false
 		}
 		p.src[10], p.src[11], p.dst[10], p.dst[11] = 0xff, 0xff, 0xff, 0xff
@@ -169,7 +168,7 @@ func (p *packet) parse(protocol uint16, b []byte) bool {
 		p.ip, payload, p.trafficCls = ip, rest, ip.TOS()
 	case wire.EtherTypeIPv6:
 		ip, rest, err := wire.ParseIPv6(b)
-		if err != nil || ip.NextHeader() != protocolUDP {
+		if err != nil || ip.NextHeader() != wire.ProtocolUDP {
 			return false
 		}
 		copy(p.src[:], ip[8:24])
@@ -186,8 +185,6 @@ func (p *packet) parse(protocol uint16, b []byte) bool {
 	p.udp, p.rest = u, rest
 	return true
 }
-
-const protocolUDP = 17
 
 // believe checks who sends and to whom, and finds the queue pair.
 func (in *inlet) believe(f *flow) bool {

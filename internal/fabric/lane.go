@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
@@ -114,13 +115,9 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 	ipLen := over - wire.GeneveSize - wire.UDPSize
 	length := wire.UDPSize + size + n + int(h.Pad) + wire.ICRCSize
 	ip := b[wire.GeneveSize:][:ipLen]
-	if v4 {
-		putIPv4(ip, &src, &dst, av, length)
-	} else {
-		putIPv6(ip, &src, &dst, av, length)
-	}
+	putIP(ip, &src, &dst, av, length)
 	u := wire.UDP(b[over-wire.UDPSize:][:wire.UDPSize])
-	u.Put(flowPort(qp.Num, h.DestQP), RoCEPort, uint16(length))
+	u.Put(wire.FlowPort(uint32(qp.Num), h.DestQP), RoCEPort, uint16(length))
 	h.Put(b[over:])
 	seal(pk, ip, u, b[over:over+size], int(h.Pad))
 	if l.c.Tap.Active() {
@@ -178,30 +175,17 @@ func hops(av *verbs.AHAttr) uint8 {
 	return av.HopLimit
 }
 
-// putIPv4 writes the header of a packet with length bytes from the UDP header on. Its identification is 0, as it may not be fragmented (RFC 6864).
-func putIPv4(b []byte, src, dst *verbs.GID, av *verbs.AHAttr, length int) {
-	const versionAndLength, dontFragment, protocolUDP = 0x45, 0x4000, 17
-	b[0], b[1] = versionAndLength, av.TrafficClass
-	binary.BigEndian.PutUint16(b[2:], uint16(wire.IPv4Size+length))
-	binary.BigEndian.PutUint32(b[4:], dontFragment)
-	b[8], b[9], b[10], b[11] = hops(av), protocolUDP, 0, 0
-	copy(b[12:16], src[12:])
-	copy(b[16:20], dst[12:])
-	binary.BigEndian.PutUint16(b[10:], ^wire.Checksum(b[:wire.IPv4Size], 0))
+// putIP writes the header of a packet with length bytes from the UDP header on, into the bytes of an IPv4 or of an IPv6 header. The
+// identification is 0, as the packet may not be fragmented (RFC 6864).
+func putIP(b []byte, src, dst *verbs.GID, av *verbs.AHAttr, length int) {
+	if len(b) == wire.IPv4Size {
+		wire.IPv4(b).Put(&wire.IPv4Fields{TOS: av.TrafficClass, TTL: hops(av), Protocol: wire.ProtocolUDP, Length: uint16(wire.IPv4Size + length),
+			Src: src.Addr(), Dst: dst.Addr()})
+		return
+	}
+	wire.IPv6(b).Put(&wire.IPv6Fields{TrafficClass: av.TrafficClass, NextHeader: wire.ProtocolUDP, HopLimit: hops(av), FlowLabel: av.FlowLabel & 0xfffff,
+		Length: uint16(length), Src: netip.AddrFrom16(*src), Dst: netip.AddrFrom16(*dst)})
 }
-
-// putIPv6 writes the header of a packet with length bytes from the UDP header on.
-func putIPv6(b []byte, src, dst *verbs.GID, av *verbs.AHAttr, length int) {
-	const version, protocolUDP = 6 << 28, 17
-	binary.BigEndian.PutUint32(b, version|uint32(av.TrafficClass)<<20|av.FlowLabel&0xfffff)
-	binary.BigEndian.PutUint16(b[4:], uint16(length))
-	b[6], b[7] = protocolUDP, hops(av)
-	copy(b[8:24], src[:])
-	copy(b[24:40], dst[:])
-}
-
-// flowPort is the UDP source port of a connection, so that networks with several paths keep its packets on one (IBTA A17.3.1.2).
-func flowPort(a verbs.QPN, b uint32) uint16 { return 0xc000 | uint16((uint32(a)*31^b)&0x3fff) }
 
 // seal writes pad and ICRC behind the payload.
 func seal(pk *udp.Packet, ip, u, rest []byte, pad int) {
@@ -209,9 +193,7 @@ func seal(pk *udp.Packet, ip, u, rest []byte, pad int) {
 	for _, part := range pk.Payload {
 		crc.Update(part)
 	}
-	for i := range pad {
-		pk.Trailer[i] = 0
-	}
+	clear(pk.Trailer[:pad])
 	if pad > 0 {
 		crc.Update(pk.Trailer[:pad])
 	}

@@ -24,24 +24,38 @@ func (l *lane) sendPlain(w *way, qp *verbs.QP, h *wire.Header, payload []mem.Spa
 		l.c.Counters.SendFaults.Add(1)
 		return
 	}
-	length := wire.UDPSize + size + n + int(h.Pad) + wire.ICRCSize
-	var ip [wire.IPv6Size]byte
-	var u [wire.UDPSize]byte
-	src, dst := verbs.GIDOf(l.c.underlay), w.gid
-	var none verbs.AHAttr // what of it stands in the header does not count
-	wire.UDP(u[:]).Put(RoCEPort, RoCEPort, uint16(length))
 	h.Put(pk.Header)
-	header := ip[:]
-	if isIPv4(&dst) {
-		header = ip[:wire.IPv4Size]
-		putIPv4(header, &src, &dst, &none, length)
-		wire.IPv4(header).SetLength(uint16(wire.IPv4Size+length), pk.Segment)
-	} else {
-		putIPv6(header, &src, &dst, &none, length)
-	}
-	seal(pk, header, u[:], pk.Header, int(h.Pad))
+	var m madeUp
+	ip, u := m.put(verbs.GIDOf(l.c.underlay), w.gid, RoCEPort, size+n+int(h.Pad)+wire.ICRCSize)
+	identify(ip, pk.Segment)
+	seal(pk, ip, u, pk.Header, int(h.Pad))
 	if l.c.Tap.Active() {
-		l.showSent(w, qp, pk, header, u[:], pk.Header)
+		l.showSent(w, qp, pk, ip, u, pk.Header)
+	}
+}
+
+// madeUp is room for the IP and UDP headers of a packet to or from a peer that is no router, which the kernel puts on and takes off.
+type madeUp struct {
+	trafficClass uint8 // which the ICRC does not cover
+	ip           [wire.IPv6Size]byte
+	udp          [wire.UDPSize]byte
+}
+
+// put writes them for n bytes from the BTH on, with an identification of 0.
+func (m *madeUp) put(src, dst verbs.GID, srcPort uint16, n int) (ip, u []byte) {
+	ip, u = m.ip[:], m.udp[:]
+	if isIPv4(&src) && isIPv4(&dst) {
+		ip = ip[:wire.IPv4Size]
+	}
+	putIP(ip, &src, &dst, &verbs.AHAttr{TrafficClass: m.trafficClass}, wire.UDPSize+n)
+	wire.UDP(u).Put(srcPort, RoCEPort, uint16(wire.UDPSize+n))
+	return ip, u
+}
+
+// identify gives an IPv4 header its identification; IPv6 has none.
+func identify(ip []byte, id uint16) {
+	if len(ip) == wire.IPv4Size {
+		wire.IPv4(ip).SetLength(uint16(wire.IPv4(ip).Length()), id)
 	}
 }
 
@@ -104,18 +118,13 @@ func (in *inlet) believePlain(f *flow) bool {
 
 // intact checks the ICRC of a packet whose IP and UDP headers are gone.
 func intact(p *packet, srcPort uint16, rest []byte) bool {
-	var ip [wire.IPv6Size]byte
-	var u [wire.UDPSize]byte
-	var none verbs.AHAttr
-	length := wire.UDPSize + len(rest) + wire.ICRCSize
-	wire.UDP(u[:]).Put(srcPort, RoCEPort, uint16(length))
-	want := wire.GetICRC(p.rest[len(rest):])
-	if !isIPv4(&p.src) {
-		putIPv6(ip[:], &p.src, &p.dst, &none, length)
-		return wire.ICRC(ip[:], u[:], rest) == want
+	var m madeUp
+	ip, u := m.put(p.src, p.dst, srcPort, len(p.rest))
+	got, want := wire.ICRC(ip, u, rest), wire.GetICRC(p.rest[len(rest):])
+	if len(ip) != wire.IPv4Size {
+		return got == want
 	}
-	putIPv4(ip[:], &p.src, &p.dst, &none, length)
 	var ok bool
-	p.id, ok = wire.FindID(wire.ICRC(ip[:wire.IPv4Size], u[:], rest), want, len(rest))
+	p.id, ok = wire.FindID(got, want, len(rest))
 	return ok
 }

@@ -6,12 +6,13 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
 	"github.com/freeflow-rdma/freeflow/internal/transport"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
+	"github.com/freeflow-rdma/freeflow/internal/wire"
 )
 
 // Ports of the encapsulations.
 const (
-	GenevePort = 6081 // RFC 8926 §3.3
-	RoCEPort   = 4791 // IBTA A17.3.1.2
+	GenevePort = wire.PortGeneve
+	RoCEPort   = wire.PortRoCE
 )
 
 // Peer is another host.

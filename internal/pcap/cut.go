@@ -111,26 +111,23 @@ func (c *cutter) header(op wire.Opcode) wire.Header {
 
 // putIP writes IP and UDP headers for n bytes, and says where these begin.
 func (c *cutter) putIP(b []byte, src, dst netip.Addr, n int) (ip, udp, rest []byte) {
-	const protocolUDP, hops = 17, 64
+	const hops = 64
 	n += wire.UDPSize
 	size := wire.IPv4Size
 	if src.Is4() && dst.Is4() {
 		wire.IPv4(b[:size]).Put(&wire.IPv4Fields{
-			TOS: c.m.TrafficClass, TTL: hops, Protocol: protocolUDP, Length: uint16(size + n), Src: src, Dst: dst,
+			TOS: c.m.TrafficClass, TTL: hops, Protocol: wire.ProtocolUDP, Length: uint16(size + n), Src: src, Dst: dst,
 		})
 	} else {
 		size = wire.IPv6Size
 		wire.IPv6(b[:size]).Put(&wire.IPv6Fields{
-			TrafficClass: c.m.TrafficClass, NextHeader: protocolUDP, HopLimit: hops, Length: uint16(n), Src: src, Dst: dst,
+			TrafficClass: c.m.TrafficClass, NextHeader: wire.ProtocolUDP, HopLimit: hops, Length: uint16(n), Src: src, Dst: dst,
 		})
 	}
 	udp = b[size : size+wire.UDPSize]
-	wire.UDP(udp).Put(flowPort(c.m.SrcQP, c.m.DestQP), wire.PortRoCE, uint16(n))
+	wire.UDP(udp).Put(wire.FlowPort(c.m.SrcQP, c.m.DestQP), wire.PortRoCE, uint16(n))
 	return b[:size], udp, b[size+wire.UDPSize:]
 }
-
-// flowPort is the source port of a connection, from the range that A17.9.2 recommends.
-func flowPort(a, b uint32) uint16 { return 0xc000 | uint16((a*31^b)&0x3fff) }
 
 // read takes the next len(to) bytes of the payload.
 func (c *cutter) read(to []byte) {

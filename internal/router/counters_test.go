@@ -28,10 +28,10 @@ func TestCountersAreDocumented(t *testing.T) {
 	carrier.Bind(eng)
 	dev := verbs.NewDevice(slog.New(slog.DiscardHandler), eng, carrier)
 	host := netip.MustParseAddr("127.0.78.1")
-	if err := carrier.Start(eng, dev, fabric.Underlay{IP: host, Plain: true}); err != nil {
+	if err := carrier.Start(dev, fabric.Underlay{IP: host, Plain: true}); err != nil {
 		t.Fatal(err)
 	}
-	defer carrier.Stop(eng)
+	defer carrier.Stop()
 	b := &backend{eng: eng, member: &member{carrier: carrier}}
 	seen := make(map[string]bool)
 	groups := make(map[string]int)

@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	carrier := fabric.New()
 	carrier.Bind(eng)
 	dev := verbs.NewDevice(cfg.Log, eng, carrier)
-	stop, err := openUnderlay(cfg, eng, dev, carrier)
+	stop, err := openUnderlay(cfg, dev, carrier)
 	if err != nil {
 		return err
 	}

@@ -5,14 +5,13 @@ import (
 	"math/bits"
 	"net/netip"
 
-	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
 // openUnderlay makes other hosts reachable from HostIP, and gives what undoes it.
-func openUnderlay(cfg Config, eng *engine.Engine, dev *verbs.Device, carrier *fabric.Carrier) (stop func(), err error) {
+func openUnderlay(cfg Config, dev *verbs.Device, carrier *fabric.Carrier) (stop func(), err error) {
 	if !cfg.HostIP.IsValid() {
 		return func() {}, nil
 	}
@@ -21,7 +20,7 @@ func openUnderlay(cfg Config, eng *engine.Engine, dev *verbs.Device, carrier *fa
 		return nil, err
 	}
 	dev.SetMTU(mtu)
-	if err := carrier.Start(eng, dev, fabric.Underlay{IP: cfg.HostIP, Plain: len(cfg.External) > 0}); err != nil {
+	if err := carrier.Start(dev, fabric.Underlay{IP: cfg.HostIP, Plain: len(cfg.External) > 0}); err != nil {
 		return nil, err
 	}
 	for _, p := range carrier.Ports() {
@@ -29,7 +28,7 @@ func openUnderlay(cfg Config, eng *engine.Engine, dev *verbs.Device, carrier *fa
 		cfg.Log.Info("underlay port is open", "addr", p.Addr(), "mtu", verbs.MTUBytes(mtu), "segments", f.Segments, "gro", f.GRO,
 			"steering", f.Steering, "receive_buffer", f.ReceiveBuffer)
 	}
-	return func() { carrier.Stop(eng) }, nil
+	return carrier.Stop, nil
 }
 
 // pathMTU is the code of the path MTU whose packets fit the underlay, whatever is in them.

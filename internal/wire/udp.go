@@ -14,6 +14,10 @@ const (
 	PortGeneve = 6081 // RFC 8926 section 3.3
 )
 
+// FlowPort is the source port of a connection's packets, from the range that A17.9.2 recommends, so that networks with several paths keep them on
+// one (A17.3.1.2).
+func FlowPort(srcQP, destQP uint32) uint16 { return 0xc000 | uint16((srcQP*31^destQP)&0x3fff) }
+
 // UDP is a UDP header, 8 bytes (RFC 768): source port, destination port, length of header and payload, checksum.
 type UDP []byte
 
