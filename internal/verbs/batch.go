@@ -52,20 +52,23 @@ func (b *batch) clear() { b.n, b.solicited = 0, false }
 
 // Publish gives the slots of completed work requests back and shows their completions. Requester side.
 func (qp *QP) Publish() {
-	if qp.SQ.shown == qp.SQ.cons {
-		return // no work request has completed
+	if qp.SQ.unseen() {
+		qp.showSend()
+		qp.SQ.due.take().Send()
 	}
-	qp.showSend()
-	qp.SQ.due.take().Send()
 }
 
 // PublishSend is Publish, with the notice for the caller to send when it has given its locks back.
 func (qp *QP) PublishSend() Notice {
-	if qp.SQ.shown != qp.SQ.cons {
+	if qp.SQ.unseen() {
 		qp.showSend()
 	}
 	return qp.SQ.due.take()
 }
+
+// unseen says whether work requests have completed that the program has not been shown. A program that moves its index on while its
+// work is taken can have exactly a ring of them complete, so the indices alone do not tell.
+func (q *SendQueue) unseen() bool { return q.shown != q.cons || q.due.n > 0 }
 
 func (qp *QP) showSend() {
 	q := &qp.SQ
