@@ -142,7 +142,7 @@ func (c *Conn) notReady(env *Env, h *wire.Header) (again bool) {
 		r.rnrs = 254
 	}
 	r.heard = env.Now
-	r.rnrUntil = env.Now + rnrTimer[h.Syndrome&31]*10_000
+	r.rnrUntil = env.Now + verbs.RNRTime(h.Syndrome)
 	r.rtoAt = r.rnrUntil + c.interval()
 	return true
 }

@@ -10,8 +10,6 @@ import (
 const (
 	grhSize = 40
 	udMTU   = 4096 // of the port
-	// qkeyOwn: a QKey with the high bit set means the sender's own (IBTA 10.2.5).
-	qkeyOwn = 1 << 31
 	// datagramsKept is how many datagrams of a queue pair wait for a receive.
 	datagramsKept = 512
 	// datagramLast is how long it waits, in ns: longer than a program that is there is ever off its core.
@@ -33,7 +31,7 @@ func SendDatagram(env *Env, p *Path, qp *verbs.QP) (status verbs.WCStatus, sent 
 		spans = append(env.Scratch.A[:0], mem.Pointed(r.Inline(slot, 0), int(s.Length)))
 	} else if s.Length > 0 {
 		var f verbs.Fault
-		if spans, f = scatter(qp, env.Scratch.A[:0], w.SGE[:w.NumSGE], 0, s.Length, 0); f != verbs.FaultNone {
+		if spans, f = qp.Scatter(env.Scratch.A[:0], w.SGE[:w.NumSGE], 0, s.Length, 0); f != verbs.FaultNone {
 			return verbs.WCLocProtErr, true
 		}
 	}
@@ -45,10 +43,7 @@ func SendDatagram(env *Env, p *Path, qp *verbs.QP) (status verbs.WCStatus, sent 
 	}
 	h := &env.h
 	*h = wire.Header{Opcode: wire.OpUDSendOnly, PKey: 0xffff, MigReq: true, DestQP: w.RemoteQPN & 0xffffff, PSN: wire.PSN(qp.SentPSN()),
-		QKey: w.RemoteQKey, SrcQP: uint32(qp.Num), Solicited: w.SendFlags&uint32(verbs.SendSolicited) != 0}
-	if h.QKey&qkeyOwn != 0 {
-		h.QKey = qp.Attr().QKey
-	}
+		QKey: qp.SentQKey(w.RemoteQKey), SrcQP: uint32(qp.Num), Solicited: w.SendFlags&uint32(verbs.SendSolicited) != 0}
 	if verbs.Opcode(w.Opcode) == verbs.OpSendImm {
 		h.Opcode, h.Imm = wire.OpUDSendOnlyImm, w.Imm
 	}
@@ -121,11 +116,11 @@ func (c *Conn) hand(env *Env, a *Arrived, grh *[40]byte) bool {
 	}
 	w := &qp.Resp.WQE
 	total := uint32(len(a.Payload) + grhSize)
-	if uint64(total) > recvRoom(w) {
+	if uint64(total) > qp.RecvRoom() {
 		c.tooLong(env)
 		return true
 	}
-	dst, f := scatter(qp, env.Scratch.B[:0], w.SGE[:w.NumSGE], 0, total, verbs.AccessLocalWrite)
+	dst, f := qp.Scatter(env.Scratch.B[:0], w.SGE[:w.NumSGE], 0, total, verbs.AccessLocalWrite)
 	if f != verbs.FaultNone {
 		c.recvFailed(env, verbs.WCLocProtErr, 0)
 		return true

@@ -15,7 +15,7 @@ const (
 // bearing is how long packets of this queue pair wait for a receive: less than the peer's timeout, which is taken to be like ours.
 func (c *Conn) bearing() int64 {
 	if a := c.qp.Attr(); c.qp.Type == verbs.TypeRC && a.AckTimeout != 0 {
-		return min(lookLast, int64(ackTimeoutUnit)<<a.AckTimeout/2)
+		return min(lookLast, verbs.AckTime(a.AckTimeout)/2)
 	}
 	return lookLast
 }

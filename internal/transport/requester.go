@@ -176,7 +176,7 @@ func (c *Conn) take(env *Env) bool {
 	*m = message{Outstanding: o, psn: r.next, seq: r.taken}
 	r.loaded = o.Slot + 1
 	if m.status = begin(qp, m, bad); m.status == verbs.WCSuccess && m.kind == kindLocal {
-		m.status = alone(qp, o.Opcode)
+		m.status = qp.Alone(o.Opcode)
 	}
 	if m.status != verbs.WCSuccess {
 		m.kind, r.broken = kindLocal, true
@@ -206,7 +206,7 @@ func (c *Conn) take(env *Env) bool {
 // begin checks a new work request as far as it can be checked here (IBTA 10.7.2), sums its length and says what it is.
 func begin(qp *verbs.QP, m *message, bad bool) verbs.WCStatus {
 	w := &qp.Send.WQE
-	if bad || !permitted(qp.Type, m.Opcode) {
+	if bad || !qp.Type.Permits(m.Opcode) {
 		return verbs.WCLocQPOpErr
 	}
 	sum := uint64(w.InlineLength)
@@ -235,37 +235,6 @@ func begin(qp *verbs.QP, m *message, bad bool) verbs.WCStatus {
 			return verbs.WCLocLenErr
 		}
 		m.Length = 8
-	}
-	return verbs.WCSuccess
-}
-
-// permitted says which operations a connected service has (IBTA table 38).
-func permitted(t verbs.QPType, op verbs.Opcode) bool {
-	switch op {
-	case verbs.OpSend, verbs.OpSendImm, verbs.OpRDMAWrite, verbs.OpRDMAWriteImm, verbs.OpBindMW, verbs.OpLocalInv:
-		return true
-	case verbs.OpRDMARead, verbs.OpAtomicCmpAndSwp, verbs.OpAtomicFetchAdd, verbs.OpAtomicWrite, verbs.OpSendInv:
-		return t == verbs.TypeRC
-	}
-	return false
-}
-
-// alone does a work request that concerns nobody but this queue pair.
-func alone(qp *verbs.QP, op verbs.Opcode) verbs.WCStatus {
-	w := &qp.Send.WQE
-	if op == verbs.OpBindMW {
-		b := verbs.Bind{Window: verbs.RKey(w.MWRKey), NewKey: verbs.RKey(w.MWNewKey), Region: verbs.LKey(w.MWLKey),
-			Addr: w.RemoteAddr, Length: w.MWLength, Access: verbs.Access(w.MWAccess)}
-		if !qp.BindMW(&b) {
-			return verbs.WCMWBindErr
-		}
-		return verbs.WCSuccess
-	}
-	// Under Resp, so that what a peer has begun with the key is over when the completion says so.
-	qp.Resp.Lock()
-	defer qp.Resp.Unlock()
-	if !qp.Invalidate(verbs.RKey(w.Imm)) {
-		return verbs.WCLocQPOpErr
 	}
 	return verbs.WCSuccess
 }

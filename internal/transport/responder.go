@@ -215,7 +215,7 @@ func (c *Conn) begin(env *Env, a *Arrived, info *wire.Info) result {
 		if bad {
 			return c.recvFailed(env, verbs.WCLocQPOpErr, wire.SyndromeNAKOp)
 		}
-		r.room = recvRoom(&qp.Resp.WQE)
+		r.room = qp.RecvRoom()
 		r.kind, r.done = wire.KindSend, 0
 		return taken
 	}
@@ -283,7 +283,7 @@ func (c *Conn) put(env *Env, b []byte, send bool) result {
 	var f verbs.Fault
 	if send {
 		w := &qp.Resp.WQE
-		dst, f = scatter(qp, env.Scratch.B[:0], w.SGE[:w.NumSGE], r.done, uint32(len(b)), verbs.AccessLocalWrite)
+		dst, f = qp.Scatter(env.Scratch.B[:0], w.SGE[:w.NumSGE], r.done, uint32(len(b)), verbs.AccessLocalWrite)
 		if f != verbs.FaultNone {
 			return c.recvFailed(env, verbs.WCLocProtErr, wire.SyndromeNAKOp)
 		}

@@ -7,14 +7,9 @@ import (
 
 // Times in nanoseconds.
 const (
-	ackTimeoutUnit = 4096        // of the ACK timeout (IBTA 9.7.6.1.3)
-	goneDefault    = 500_000_000 // patience with a dead peer where the program set no timeout
-	rtoLast        = 500_000_000 // the longest that the timer backs off to
+	goneDefault = verbs.PeerGoneTime
+	rtoLast     = 500_000_000 // the longest that the timer backs off to
 )
-
-// rnrTimer is IBTA table 45: the RNR NAK timer codes in units of 10 µs.
-var rnrTimer = [32]int64{65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
-	3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152}
 
 // timers are the requester's.
 type timers struct {
@@ -43,7 +38,7 @@ func (c *Conn) patience(p *Path) int64 {
 		return goneDefault
 	}
 	if a.AckTimeout != 0 {
-		return ackTimeoutUnit << a.AckTimeout * int64(a.RetryCnt+1)
+		return verbs.AckTime(a.AckTimeout) * int64(a.RetryCnt+1)
 	}
 	if c.qp.PeerGone() || p != nil && p.Gone {
 		return goneDefault
@@ -88,7 +83,7 @@ func (c *Conn) interval() int64 {
 	r := c.req
 	d := min(r.cc.rto()<<r.backoff, rtoLast)
 	if t := c.qp.Attr().AckTimeout; t != 0 {
-		d = min(d, ackTimeoutUnit<<t)
+		d = min(d, verbs.AckTime(t))
 	}
 	return d
 }

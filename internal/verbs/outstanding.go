@@ -54,23 +54,11 @@ func (qp *QP) Inline(o *Outstanding) (r *ring.Ring, slot uint32) { return &qp.SQ
 
 // Finish ends the oldest work request, which is o, as Complete does the current one.
 func (qp *QP) Finish(o *Outstanding, status WCStatus) {
-	q := &qp.SQ
-	q.cons = (q.cons + 1) & q.ring.Mask()
 	if status == WCWRFlushErr {
 		o.Length = 0
 	}
-	if status != WCSuccess || qp.SigAll || o.Flags&SendSignaled != 0 {
-		q.due.add(&ring.CQE{WRID: o.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(o.Opcode)),
-			ByteLen: o.Length, QPN: uint32(qp.Num), PortNum: 1}, false)
-		if q.due.full() {
-			qp.showSend()
-		}
-	}
-	if status == WCSuccess {
-		bump(&qp.Stats.SentMessages, 1)
-		bump(&qp.Stats.SentBytes, uint64(o.Length))
-	} else if status != WCWRFlushErr {
-		bump(&qp.Stats.Errors, 1)
+	if qp.complete(o, status) {
+		qp.showSend()
 	}
 }
 

@@ -63,22 +63,30 @@ func sendOpcode(op Opcode) WCOpcode {
 
 // Complete ends the current work request, with a completion if it was asked for or is an error. Publish shows it.
 func (qp *QP) Complete(status WCStatus) {
-	s, q := &qp.Send, &qp.SQ
-	q.cons = (q.cons + 1) & q.ring.Mask()
-	if status != WCSuccess || qp.SigAll || SendFlags(s.WQE.SendFlags)&SendSignaled != 0 {
-		q.due.add(&ring.CQE{WRID: s.WQE.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(Opcode(s.WQE.Opcode))),
-			ByteLen: s.Length, QPN: uint32(qp.Num), PortNum: 1}, false)
-		if q.due.full() {
-			qp.Publish()
-		}
+	s := &qp.Send
+	o := Outstanding{WRID: s.WQE.WRID, Length: s.Length, Opcode: Opcode(s.WQE.Opcode), Flags: SendFlags(s.WQE.SendFlags)}
+	if qp.complete(&o, status) {
+		qp.Publish()
 	}
 	s.Active = false
+}
+
+// complete ends the oldest work request, which is o. It reports true if the batch of completions is full: the caller shows it.
+func (qp *QP) complete(o *Outstanding, status WCStatus) (full bool) {
+	q := &qp.SQ
+	q.cons = (q.cons + 1) & q.ring.Mask()
 	if status == WCSuccess {
 		bump(&qp.Stats.SentMessages, 1)
-		bump(&qp.Stats.SentBytes, uint64(s.Length))
+		bump(&qp.Stats.SentBytes, uint64(o.Length))
 	} else if status != WCWRFlushErr {
 		bump(&qp.Stats.Errors, 1)
 	}
+	if status == WCSuccess && !qp.SigAll && o.Flags&SendSignaled == 0 {
+		return false
+	}
+	q.due.add(&ring.CQE{WRID: o.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(o.Opcode)),
+		ByteLen: o.Length, QPN: uint32(qp.Num), PortNum: 1}, false)
+	return q.due.full()
 }
 
 // Advance counts the packets that the message would have been, so that PSNs move as the specification has them.

@@ -108,7 +108,7 @@ func (c *Context) RegMR(p *Process, a MRInit) (MRInfo, error) {
 	c.dev.keys.put(index, mr.reg)
 	pd.refs.Add(1)
 	if w := c.dev.mrWatch; w != nil {
-		w.AddMR(mr.reg.row(0))
+		w.AddMR(mr.reg.row())
 	}
 	return MRInfo{Handle: mr.Handle, LKey: LKey(mr.reg.key), RKey: RKey(mr.reg.key)}, nil
 }
@@ -161,8 +161,8 @@ func (c *Context) DeregMR(h Handle) error {
 	return nil
 }
 
-// RevokeMR takes the remote rights of the registration that has a key (its LKey and RKey are the same) away, and those of the windows on it: peers' requests fail from now on.
-// The program goes on using it locally. ENOENT if there is no such key.
+// RevokeMR takes the remote rights of the registration that has a key (its LKey and RKey are the same) away, and those of the windows on
+// it: peers' requests fail from now on. The program goes on using it locally. ENOENT if there is no such key.
 func (d *Device) RevokeMR(key RKey) error {
 	r := d.keys.get(uint32(key) >> 8)
 	if r == nil || r.key != uint32(key) || r.owner == nil {
@@ -178,13 +178,7 @@ func (d *Device) RevokeMR(key RKey) error {
 	revoked.remote, revoked.barred = false, true
 	mr.reg = &revoked
 	d.keys.put(mr.index, mr.reg)
-	c.mws.each(func(_ uint32, w *window) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.mr == mr {
-			w.unbind()
-		}
-	})
+	c.unbindWindows(func(w *window) bool { return w.mr == mr })
 	d.Quiesce()
 	return nil
 }

@@ -56,16 +56,16 @@ func (d *Device) MRs() []MRRow {
 		if r.owner == nil {
 			return
 		}
-		rows = append(rows, r.row(int(r.owner.refs.Load())))
+		rows = append(rows, r.row())
 	})
 	slices.SortFunc(rows, func(a, b MRRow) int { return cmp.Compare(a.LKey, b.LKey) })
 	return rows
 }
 
 // row is a memory region for operators.
-func (r *region) row(windows int) MRRow {
+func (r *region) row() MRRow {
 	row := MRRow{ID: r.owner.id, Container: r.pd.ctx.cont, PID: r.mem.proc.PID, LKey: LKey(r.key), Start: r.base, Length: r.length,
-		Access: r.access, WindowsBoundTo: windows}
+		Access: r.access, WindowsBoundTo: int(r.owner.refs.Load())}
 	if r.remote {
 		row.RKey = RKey(r.key)
 	}

@@ -179,10 +179,15 @@ func (c *Context) rebindWindows(mr *MR) {
 
 // unbindQP takes every type 2 window off that is bound to a queue pair which goes away. Under c.mu.
 func (c *Context) unbindQP(qp *QP) {
+	c.unbindWindows(func(w *window) bool { return w.reg != nil && w.reg.qp == qp })
+}
+
+// unbindWindows takes the windows off that are meant. Under c.mu; which is asked under the window's lock.
+func (c *Context) unbindWindows(which func(w *window) bool) {
 	c.mws.each(func(_ uint32, w *window) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.reg != nil && w.reg.qp == qp {
+		if which(w) {
 			w.unbind()
 		}
 	})

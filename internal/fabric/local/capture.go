@@ -56,7 +56,7 @@ func (b *burst) record(nak uint8) {
 		m.Add, m.SwapAdd, m.Original, m.Length = true, w.CompareAdd, b.found, 0
 	}
 	if qp.Type == verbs.TypeUD {
-		m.QKey = qkeyOf(qp)
+		m.QKey = qp.SentQKey(w.RemoteQKey)
 	}
 	m.Payload, _ = gather(qp, b.w.Scratch.A[:0], 0, uint32(m.Length), 0) // what cannot be had is shown as zeros
 	b.c.Tap.Message(&m)

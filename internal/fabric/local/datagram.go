@@ -6,12 +6,8 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
-const (
-	// qkeyOwn: a QKey with the high bit set means the sender's own (IBTA 10.2.5).
-	qkeyOwn = 1 << 31
-	// An address's packet would have BTH, DETH and ICRC around the payload.
-	udOverhead = 12 + 8 + 4
-)
+// udOverhead is what a packet would have around the payload: BTH, DETH and ICRC.
+const udOverhead = 12 + 8 + 4
 
 // datagram sends a UD message to one queue pair, or to every member of a multicast group. What cannot be delivered is lost without a word.
 func (b *burst) datagram() (outcome, verbs.WCStatus) {
@@ -28,7 +24,7 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	if f != verbs.FaultNone {
 		return refused, localStatus(f)
 	}
-	d := parcel{src: src, qkey: qkeyOf(qp)}
+	d := parcel{src: src, qkey: qp.SentQKey(s.WQE.RemoteQKey)}
 	d.grh.Put(verbs.GRHFields{Src: qp.Container().GIDs[av.SGIDIndex], Dst: av.DGID, TrafficClass: av.TrafficClass, FlowLabel: av.FlowLabel,
 		HopLimit: av.HopLimit, Length: int(s.Length) + udOverhead})
 	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
@@ -66,14 +62,6 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	return done(qp)
 }
 
-// qkeyOf is the QKey of the current work request.
-func qkeyOf(qp *verbs.QP) uint32 {
-	if k := qp.Send.WQE.RemoteQKey; k&qkeyOwn == 0 {
-		return k
-	}
-	return qp.Attr().QKey
-}
-
 // parcel is a datagram on its way.
 type parcel struct {
 	grh  verbs.GRH
@@ -99,11 +87,11 @@ func (b *burst) deliver(peer *verbs.QP, d *parcel) (outcome, verbs.WCStatus) {
 	heard(w, qp)
 	rw := &peer.Resp.WQE
 	total := s.Length + verbs.GRHSize
-	if uint64(total) > recvRoom(rw) {
+	if uint64(total) > peer.RecvRoom() {
 		tooLong(peer)
 		return carried, 0
 	}
-	dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], 0, total, verbs.AccessLocalWrite)
+	dst, f := peer.Scatter(w.Scratch.B[:0], rw.SGE[:rw.NumSGE], 0, total, verbs.AccessLocalWrite)
 	if f != verbs.FaultNone {
 		recvError(peer, verbs.WCLocProtErr)
 		return carried, 0

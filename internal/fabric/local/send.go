@@ -2,7 +2,6 @@ package local
 
 import (
 	"github.com/freeflow-rdma/freeflow/internal/mem"
-	"github.com/freeflow-rdma/freeflow/internal/ring"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
@@ -16,15 +15,6 @@ func recvError(peer *verbs.QP, status verbs.WCStatus) {
 func (b *burst) badRecv(peer *verbs.QP) (outcome, verbs.WCStatus) {
 	recvError(peer, verbs.WCLocQPOpErr)
 	return b.afterNAK(verbs.WCRemOpErr)
-}
-
-// recvRoom is the number of bytes that the taken receive has room for.
-func recvRoom(w *ring.RecvWQE) uint64 {
-	sum := uint64(0)
-	for i := range w.NumSGE {
-		sum += uint64(w.SGE[i].Length)
-	}
-	return sum
 }
 
 // send carries a slice of a SEND. With the first it takes a receive, with the last it completes both. What the sender's own memory is
@@ -47,7 +37,7 @@ func (b *burst) send(peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
 	}
 	if n > 0 {
 		rw := &peer.Resp.WQE
-		dst, f := scatter(peer, w.Scratch.B[:0], rw.SGE[:rw.NumSGE], s.Done, n, verbs.AccessLocalWrite)
+		dst, f := peer.Scatter(w.Scratch.B[:0], rw.SGE[:rw.NumSGE], s.Done, n, verbs.AccessLocalWrite)
 		if f != verbs.FaultNone {
 			recvError(peer, verbs.WCLocProtErr)
 			return b.afterNAK(verbs.WCRemOpErr)
@@ -75,7 +65,7 @@ func (b *burst) accept(peer *verbs.QP) (outcome, verbs.WCStatus) {
 		return b.badRecv(peer)
 	}
 	heard(b.w, b.qp)
-	if uint64(s.Length) <= recvRoom(&peer.Resp.WQE) {
+	if uint64(s.Length) <= peer.RecvRoom() {
 		return carried, 0
 	}
 	tooLong(peer)

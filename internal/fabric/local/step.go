@@ -3,7 +3,6 @@ package local
 import (
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/mem"
-	"github.com/freeflow-rdma/freeflow/internal/ring"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
@@ -12,7 +11,7 @@ func begin(qp *verbs.QP, bad bool) verbs.WCStatus {
 	s := &qp.Send
 	s.Length = 0
 	op := verbs.Opcode(s.WQE.Opcode)
-	if bad || !permitted(qp.Type, op) {
+	if bad || !qp.Type.Permits(op) {
 		return verbs.WCLocQPOpErr
 	}
 	if replied(op) && (s.WQE.SendFlags&uint32(verbs.SendInline) != 0 || qp.Attr().MaxRdAtomic == 0) {
@@ -27,19 +26,6 @@ func begin(qp *verbs.QP, bad bool) verbs.WCStatus {
 	}
 	s.Length = uint32(sum)
 	return verbs.WCSuccess
-}
-
-// permitted says which operations a service type has (IBTA table 38).
-func permitted(t verbs.QPType, op verbs.Opcode) bool {
-	switch op {
-	case verbs.OpSend, verbs.OpSendImm:
-		return true
-	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm, verbs.OpBindMW, verbs.OpLocalInv:
-		return t != verbs.TypeUD
-	case verbs.OpRDMARead, verbs.OpAtomicCmpAndSwp, verbs.OpAtomicFetchAdd, verbs.OpAtomicWrite, verbs.OpSendInv:
-		return t == verbs.TypeRC
-	}
-	return false
 }
 
 // replied says which operations come back with data or a result, and so count as outstanding (IBTA 9.4.4, 9.4.5).
@@ -137,21 +123,8 @@ const slice = engine.Quantum / 2
 
 // alone carries a work request that concerns nobody but this queue pair.
 func alone(qp *verbs.QP, op verbs.Opcode) (outcome, verbs.WCStatus) {
-	s := &qp.Send
-	if op == verbs.OpBindMW {
-		b := verbs.Bind{Window: verbs.RKey(s.WQE.MWRKey), NewKey: verbs.RKey(s.WQE.MWNewKey), Region: verbs.LKey(s.WQE.MWLKey),
-			Addr: s.WQE.RemoteAddr, Length: s.WQE.MWLength, Access: verbs.Access(s.WQE.MWAccess)}
-		if !qp.BindMW(&b) {
-			return refused, verbs.WCMWBindErr
-		}
-		return done(qp)
-	}
-	// Under Resp, so that what a peer has begun with the key is over when the completion says so.
-	qp.Resp.Lock()
-	ok := qp.Invalidate(verbs.RKey(s.WQE.Imm))
-	qp.Resp.Unlock()
-	if !ok {
-		return refused, verbs.WCLocQPOpErr
+	if st := qp.Alone(op); st != verbs.WCSuccess {
+		return refused, st
 	}
 	return done(qp)
 }
@@ -210,28 +183,7 @@ func gather(qp *verbs.QP, out []mem.Span, off, n uint32, need verbs.Access) ([]m
 		r, slot := qp.InlineAt()
 		return append(out, mem.Pointed(r.Inline(slot, off), int(n))), verbs.FaultNone
 	}
-	return scatter(qp, out, s.WQE.SGE[:s.WQE.NumSGE], off, n, need)
-}
-
-// scatter appends the memory of n bytes of an SGE list, from byte off on.
-func scatter(qp *verbs.QP, out []mem.Span, sges []ring.SGE, off, n uint32, need verbs.Access) ([]mem.Span, verbs.Fault) {
-	for i := range sges {
-		g := &sges[i]
-		if off >= g.Length {
-			off -= g.Length
-			continue
-		}
-		k := min(n, g.Length-off)
-		var f verbs.Fault
-		if out, f = qp.Local(out, verbs.LKey(g.LKey), g.Addr+uint64(off), int(k), need); f != verbs.FaultNone {
-			return out, f
-		}
-		off = 0
-		if n -= k; n == 0 {
-			break
-		}
-	}
-	return out, verbs.FaultNone
+	return qp.Scatter(out, s.WQE.SGE[:s.WQE.NumSGE], off, n, need)
 }
 
 // localStatus is the status of a work request whose own SGEs are at fault.

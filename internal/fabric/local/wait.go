@@ -7,26 +7,20 @@ import (
 
 // Times in nanoseconds.
 const (
-	pollEvery    = 40_000    // between looks for a receive
-	pollCrowd    = 80_000    // the same where many wait
-	peerEvery    = 2_000_000 // between looks for a peer that is not ready; becoming ready wakes at once
-	flushFirst   = 1_000_000 // between looks for receives posted to a queue pair in error; doubles up to
-	flushLast    = 100_000_000
-	goneDefault  = 500_000_000 // retry time where the program set none
-	ackTimeoutNS = 4096        // unit of the ACK timeout (IBTA 9.7.6.1.3)
-	patience     = 20_000_000  // the longest that UC and UD wait for a receive
+	pollEvery  = 40_000    // between looks for a receive
+	pollCrowd  = 80_000    // the same where many wait
+	peerEvery  = 2_000_000 // between looks for a peer that is not ready; becoming ready wakes at once
+	flushFirst = 1_000_000 // between looks for receives posted to a queue pair in error; doubles up to
+	flushLast  = 100_000_000
+	patience   = 20_000_000 // the longest that UC and UD wait for a receive
 )
-
-// rnrTimer is IBTA table 45: the RNR NAK timer codes in units of 10 µs.
-var rnrTimer = [32]int64{65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
-	3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152}
 
 // retryTime is how long a requester tries before it gives up on a peer.
 func retryTime(a *verbs.QPAttr) int64 {
 	if a.AckTimeout == 0 {
-		return goneDefault
+		return verbs.PeerGoneTime
 	}
-	return ackTimeoutNS << a.AckTimeout * int64(a.RetryCnt+1)
+	return verbs.AckTime(a.AckTimeout) * int64(a.RetryCnt+1)
 }
 
 // waitPeer is a peer that does not answer: true to wait, false when the retries are used up.
@@ -58,7 +52,7 @@ func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
 	if s.RNRBy == 0 {
 		qp.Stats.RNRWaits.Add(1)
 		if qp.Type == verbs.TypeRC {
-			s.RNRBy = w.Now() + rnrTimer[peer.Attr().MinRNRTimer&31]*10_000*int64(a.RNRRetry)
+			s.RNRBy = w.Now() + verbs.RNRTime(peer.Attr().MinRNRTimer)*int64(a.RNRRetry)
 		} else {
 			s.RNRBy = w.Now() + min(w.Now()-s.Rested, patience)
 		}
