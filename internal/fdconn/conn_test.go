@@ -205,7 +205,7 @@ func TestListen(t *testing.T) {
 }
 
 func TestOpString(t *testing.T) {
-	if got := fmt.Sprint(OpOpen, OpDoorbell, Op(0), Op(8), Op(1<<31)); got != "OPEN DOORBELL op 0 op 8 op 2147483648" {
+	if got := fmt.Sprint(OpOpen, OpCMCommand, Op(0), Op(10), Op(1<<31)); got != "OPEN CM_COMMAND op 0 op 10 op 2147483648" {
 		t.Error(got)
 	}
 }

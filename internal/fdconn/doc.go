@@ -1,6 +1,6 @@
 // Package fdconn is the router's side of the socket that it shares with the library: SEQPACKET Unix connections that
 // carry one datagram a message and descriptors outwards (listener.go, conn.go), who is at the other end by the kernel's
-// word (peer.go), and the messages of docs/abi.md as bytes (message.go, pure).
+// word (peer.go), and the messages of docs/abi.md as bytes (message.go, message_cm.go, pure).
 //
 // The other end is hostile. A Conn never accepts a descriptor: it gives the kernel no room for any, so the kernel drops them
 // before they become the router's. A datagram that is too long, or that carried descriptors, ends the connection. Sending has

@@ -20,18 +20,20 @@ type Op uint32
 
 // The operations of docs/abi.md.
 const (
-	OpOpen     Op = 1
-	OpJoin     Op = 2
-	OpCommand  Op = 3
-	OpMemAlloc Op = 4
-	OpMemFree  Op = 5
-	OpUnshare  Op = 6
-	OpDoorbell Op = 7
+	OpOpen      Op = 1
+	OpJoin      Op = 2
+	OpCommand   Op = 3
+	OpMemAlloc  Op = 4
+	OpMemFree   Op = 5
+	OpUnshare   Op = 6
+	OpDoorbell  Op = 7
+	OpOpenCM    Op = 8
+	OpCMCommand Op = 9
 )
 
 // String gives the documentation's name.
 func (o Op) String() string {
-	names := [...]string{"", "OPEN", "JOIN", "COMMAND", "MEM_ALLOC", "MEM_FREE", "UNSHARE", "DOORBELL"}
+	names := [...]string{"", "OPEN", "JOIN", "COMMAND", "MEM_ALLOC", "MEM_FREE", "UNSHARE", "DOORBELL", "OPEN_CM", "CM_COMMAND"}
 	if o == 0 || int64(o) >= int64(len(names)) {
 		return fmt.Sprintf("op %d", uint32(o))
 	}
