@@ -79,6 +79,7 @@ type packet struct {
 	ecn        uint8
 	trafficCls uint8
 	id         uint16 // plain: the IPv4 identification
+	rider      wire.Rider
 }
 
 // takeTunnel takes a packet from another router.
@@ -110,6 +111,7 @@ func (in *inlet) takeTunnel(w *engine.Worker, a *udp.Arrival) {
 		in.showTaken(&p)
 	}
 	p.ecn |= a.TOS & udp.ECNMask
+	p.rider = g.Rider()
 	in.accept(w, &p, rest)
 }
 
@@ -126,7 +128,7 @@ func (in *inlet) accept(w *engine.Worker, p *packet, rest []byte) {
 		return
 	}
 	x.Payload = payload
-	x.H.FECN = x.H.FECN || p.ecn == udp.CE
+	x.H.FECN, x.H.Rider = x.H.FECN || p.ecn == udp.CE, p.rider
 	switch {
 	case f.group:
 		in.toGroup(w, p, x)

@@ -100,7 +100,12 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 		over = overhead4
 	}
 	size := h.Size()
-	option := l.even.option(w.dest, size+over+n, n >= evenFrom && uint32(n) == verbs.MTUBytes(qp.Attr().PathMTU))
+	full := n >= evenFrom && uint32(n) == verbs.MTUBytes(qp.Attr().PathMTU)
+	rider := 0
+	if h.Rider.OK {
+		rider = wire.RiderSize
+	}
+	option := rider + l.even.option(w.dest, rider+size+over+n, full)
 	shape := udp.Shape{Header: option + over + size, Payload: n, Trailer: int(h.Pad) + wire.ICRCSize, Copy: copyNow}
 	pk, err := l.tunnel.Queue(w.dest, shape, payload)
 	if err != nil {
@@ -109,7 +114,7 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 	}
 	wire.Geneve(pk.Header).Put(w.vni, ether(v4))
 	if option > 0 {
-		wire.Geneve(pk.Header).PutPadding(option)
+		wire.Geneve(pk.Header).PutOptions(&h.Rider, option)
 	}
 	b := pk.Header[option:] // from here on as if there were no option
 	ipLen := over - wire.GeneveSize - wire.UDPSize

@@ -19,6 +19,7 @@ type Conn struct {
 	goneBy int64       // an idle queue pair whose peer died goes to error
 	resp   responder   // under qp.Resp
 	pause  pause       // UD
+	told   told        // what the responder last acknowledged
 	host   *Host
 }
 
@@ -33,6 +34,7 @@ func (c *Conn) Reset() {
 	}
 	c.req, c.goneBy, c.sack = nil, 0, false
 	c.resp = responder{}
+	c.told.forget()
 	c.busy.Store(false)
 }
 
@@ -129,17 +131,24 @@ func (c *Conn) tie(env *Env, p *Path) {
 func (c *Conn) Receive(env *Env, p *Path, pkts []Arrived) (again bool) {
 	qp := c.qp
 	requests, answers := false, false
+	var rider *wire.Rider
 	for i := range pkts {
+		if pkts[i].H.Rider.OK {
+			rider = &pkts[i].H.Rider
+		}
 		if info := pkts[i].H.Opcode.Info(); info != nil && info.Request {
 			requests = true
 		} else {
 			answers = true
 		}
 	}
+	if rider != nil {
+		again = c.ridden(env, rider)
+	}
 	var first, second verbs.Notice
 	if requests {
 		qp.Resp.Lock()
-		again = c.requests(env, p, pkts)
+		again = c.requests(env, p, pkts) || again
 		first = qp.PublishRecv()
 		qp.Resp.Unlock()
 	}

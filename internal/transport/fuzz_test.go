@@ -155,6 +155,9 @@ func (x *target) packet(r *input, q int) (a Arrived) {
 	h.Syndrome = []uint8{0x1f, 0, 5, 0x20, 0x3f, 0x60, 0x61, 0x62, 0x63, 0x64, 0x40, 0xff, 1, 1, 1, 1}[r.next()&15]
 	h.SACK[0], h.SACK[3] = uint64(r.next()), uint64(r.next())<<56
 	h.QKey, h.SrcQP, h.InvRKey = vt.QKey, uint32(r.next()), uint32(x.open.RKey)
+	if v := r.next(); v&3 == 0 && x.conn(q).req != nil {
+		h.Rider = wire.Rider{OK: true, Syndrome: h.Syndrome, PSN: x.conn(q).req.acked.Add(int(int8(v)) / 4)}
+	}
 	n := 0
 	if h.Opcode.Info().HasPayload {
 		n = []int{256, 256, 0, 1, 64, 255, 257, 4096}[r.next()&7]

@@ -305,6 +305,9 @@ func (c *Conn) acknowledge(env *Env) {
 	h := &env.h
 	c.header(h, wire.PSN(c.qp.Expected()).Add(-1))
 	h.Opcode, h.Syndrome, h.MSN = wire.OpRCAcknowledge, syndrome(c.qp), r.msn
+	if c.sack {
+		c.told.note(h)
+	}
 	if gap := r.waiting == 0 && r.wait.n > 0; c.sack && (gap || c.qp.Type == verbs.TypeUC) {
 		h.Opcode, h.SACK = wire.OpFFAck, wire.SACK{}
 		if gap {

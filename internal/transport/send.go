@@ -154,6 +154,9 @@ func (c *Conn) emit(env *Env, p *Path, m *message, off, k uint32, ask bool) verb
 		if last {
 			h.Solicited = m.Flags&verbs.SendSolicited != 0
 			h.Imm, h.InvRKey = w.Imm, w.Imm
+			if m.takes && p.SACK {
+				c.told.ride(h)
+			}
 		}
 		h.AckReq = acks && (last || h.PSN&ackEvery == ackEvery || ask && i == k-1)
 		env.Out.Packet(p, qp, h, cut.next(&env.cut, int(size)), int(size), copyNow)

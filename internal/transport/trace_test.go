@@ -131,6 +131,9 @@ func (s *script) packet(from int, h *wire.Header, n int, fate string) {
 	if info.HasSACK {
 		x += fmt.Sprintf(" sack %b", h.SACK[0])
 	}
+	if h.Rider.OK {
+		x += fmt.Sprintf(" brings ack %06x", uint32(h.Rider.PSN))
+	}
 	for _, f := range []struct {
 		on bool
 		is string

@@ -70,10 +70,14 @@ func (w *world) deliver(to int) func([]byte, bool) {
 			return
 		}
 		var a Arrived
-		var err error
-		if a.Payload, err = wire.Parse(b[4:], &a.H); err != nil {
+		g, packet, err := wire.ParseGeneve(b[4:])
+		if err == nil {
+			a.Payload, err = wire.Parse(packet, &a.H)
+		}
+		if err != nil {
 			w.Fatal(err)
 		}
+		a.H.Rider = g.Rider()
 		a.H.FECN = a.H.FECN || marked
 		for _, e := range w.ends[to] {
 			if uint32(e.qp.Num) == a.H.DestQP {
@@ -113,10 +117,18 @@ func (e *end) Packet(p *Path, _ *verbs.QP, h *wire.Header, payload []mem.Span, n
 		e.w.Fatal("a packet without a way")
 	}
 	h.Pad = wire.PadFor(n)
-	b := make([]byte, 4+h.Size()+n+int(h.Pad), 4+h.Size()+n+int(h.Pad)+8) // an ICRC would follow
-	h.Put(b[4:])
+	front := 4 + wire.GeneveSize // a checksum, then as between routers
+	if h.Rider.OK {
+		front += wire.RiderSize
+	}
+	size := front + h.Size() + n + int(h.Pad)
+	b := make([]byte, size, size+8) // an ICRC would follow
+	if g := wire.Geneve(b[4:]); h.Rider.OK {
+		g.PutOptions(&h.Rider, wire.RiderSize)
+	}
+	h.Put(b[front:])
 	if n > 0 {
-		if _, err := mem.Copy([]mem.Span{mem.Mapped(b[4+h.Size():][:n])}, payload, nil); err != nil {
+		if _, err := mem.Copy([]mem.Span{mem.Mapped(b[front+h.Size():][:n])}, payload, nil); err != nil {
 			e.w.Fatal(err)
 		}
 	}

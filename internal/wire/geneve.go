@@ -93,12 +93,19 @@ func (g Geneve) Put(vni uint32, protocol uint16) {
 	binary.BigEndian.PutUint32(g[4:], vni<<8)
 }
 
-// PutPadding puts an option of n bytes in all, 4 to 128 and whole words, behind a header without options: one that says nothing and that
-// everybody skips, for packets that are to be longer. g must have room for both.
-func (g Geneve) PutPadding(n int) {
-	const experimental = 0xfff0 << 16 // class (RFC 8926 §3.5); type 0 is not critical
+// PutOptions puts n bytes of options behind a header without any: r, if there is one, and then one that says nothing and that everybody
+// skips, for packets that are to be longer. n is whole words and at most 252, and not less than r needs; g must have room.
+func (g Geneve) PutOptions(r *Rider, n int) {
 	g[0] = uint8(n / 4)
 	o := g[GeneveSize : GeneveSize+n]
-	clear(o)
-	binary.BigEndian.PutUint32(o, experimental|uint32(n/4-1))
+	if r.OK {
+		r.put(o[:RiderSize])
+		o = o[RiderSize:]
+	}
+	for len(o) > 0 {
+		k := min(len(o), 4*32)
+		clear(o[:k])
+		binary.BigEndian.PutUint32(o, optionClass|uint32(k/4-1))
+		o = o[k:]
+	}
 }

@@ -42,6 +42,8 @@ type Header struct {
 	InvRKey uint32 // IETH, a number like RKey: of a WQE it is the native load, since there it is in host order
 
 	SACK SACK // OpFFAck
+
+	Rider Rider // goes in front of the packet, not in it: Put and Parse leave it out
 }
 
 // ImmValue returns the number that immediate data in network order (Header.Imm) stands for, for people to read, and the other way.
