@@ -154,7 +154,7 @@ func (c *Conn) emit(env *Env, p *Path, m *message, off, k uint32, ask bool) verb
 		if last {
 			h.Solicited = m.Flags&verbs.SendSolicited != 0
 			h.Imm, h.InvRKey = w.Imm, w.Imm
-			if m.takes && p.SACK {
+			if m.takes && p.SACK && (m.kind == kindSend || size+wire.RiderSize <= mtu) { // no longer than the longest packet without
 				c.told.ride(h)
 			}
 		}
