@@ -26,6 +26,11 @@ var structs = []any{
 	PostSend{}, PostSendResp{}, AttachMcast{}, CreateSRQ{}, CreateXSRQ{}, CreateSRQResp{}, SRQRing{}, ModifySRQ{},
 	ModifySRQUHW{}, QuerySRQ{}, QuerySRQResp{}, DestroySRQ{}, DestroySRQResp{}, AHAttr{}, CreateAH{}, CreateAHResp{},
 	AHNum{}, DestroyAH{},
+	UCMCreateIDReq{}, UCMCreateIDResp{}, UCMDestroyIDReq{}, UCMDestroyIDResp{}, UCMMigrateIDReq{}, UCMMigrateIDResp{}, UCMSetOptionReq{},
+	UCMNotifyReq{}, UCMBindIPReq{}, UCMBindReq{}, UCMResolveIPReq{}, UCMResolveAddrReq{}, UCMResolveRouteReq{}, UCMJoinIPMcastReq{},
+	UCMJoinMcastReq{}, UCMQueryReq{}, UCMQueryAddrResp{}, UCMQueryRouteResp{}, UCMConnParam{}, UCMUDParam{}, UCMECE{}, UCMConnectReq{},
+	UCMAcceptReq{}, UCMListenReq{}, UCMRejectReq{}, UCMDisconnectReq{}, UCMInitQPAttrReq{}, QPAttr{}, UCMGetEventReq{}, UCMEventResp{},
+	UserPathRec{},
 }
 
 // check is one expression for the C compiler and the value that it must have.
@@ -169,7 +174,7 @@ func constant(e ast.Expr, known map[string]uint64) (uint64, bool) {
 func evaluate(t *testing.T, checks []check) []uint64 {
 	var src strings.Builder
 	src.WriteString("#include <stddef.h>\n#include <stdio.h>\n#include <rdma/rdma_user_rxe.h>\n" +
-		"#include <rdma/ib_user_verbs.h>\n#include <rdma/ib_user_ioctl_verbs.h>\nint main(void)\n{\n")
+		"#include <rdma/ib_user_verbs.h>\n#include <rdma/ib_user_ioctl_verbs.h>\n#include <rdma/rdma_user_cm.h>\n#include <sys/socket.h>\nint main(void)\n{\n")
 	for _, c := range checks {
 		fmt.Fprintf(&src, "\tprintf(\"%%llu\\n\", (unsigned long long)(%s));\n", c.expr)
 	}
