@@ -117,6 +117,9 @@ func compile(name string) (string, error) {
 	if _, err := os.Stat("/usr/include/infiniband/verbs.h"); err != nil {
 		return "", errors.New("infiniband/verbs.h is missing: apt-get install libibverbs-dev")
 	}
+	if _, err := os.Stat("/usr/include/rdma/rdma_cma.h"); err != nil {
+		return "", errors.New("rdma/rdma_cma.h is missing: apt-get install librdmacm-dev")
+	}
 	dir, err := scratch()
 	if err != nil {
 		return "", err
@@ -127,7 +130,8 @@ func compile(name string) (string, error) {
 	}
 	out := filepath.Join(dir, name)
 	cmd := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread",
-		"-I", filepath.Join(top, "lib"), "-o", out, filepath.Join(top, "test", "programs", name+".c"), "-libverbs", "-ldl")
+		"-I", filepath.Join(top, "lib"), "-o", out, filepath.Join(top, "test", "programs", name+".c"),
+		"-Wl,--as-needed", "-lrdmacm", "-libverbs", "-ldl")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compile %s.c: %w\n%s", name, err, msg)
 	}
@@ -140,7 +144,9 @@ var packages = map[string]string{
 	"ibv_ud_pingpong": "ibverbs-utils", "ibv_srq_pingpong": "ibverbs-utils",
 	"ib_send_bw": "perftest", "ib_send_lat": "perftest", "ib_write_bw": "perftest", "ib_write_lat": "perftest",
 	"ib_read_bw": "perftest", "ib_read_lat": "perftest", "ib_atomic_bw": "perftest", "ib_atomic_lat": "perftest",
-	"ip": "iproute2", "iperf3": "iperf3", "qperf": "qperf", "tshark": "tshark", "etcd": "etcd-server",
+	"rping": "rdmacm-utils", "ucmatose": "rdmacm-utils", "udaddy": "rdmacm-utils", "mckey": "rdmacm-utils", "rstream": "rdmacm-utils",
+	"riostream": "rdmacm-utils", "rcopy": "rdmacm-utils", "cmtime": "rdmacm-utils", "rdma_server": "rdmacm-utils", "rdma_xserver": "rdmacm-utils",
+	"ip": "iproute2", "iperf": "iperf", "NPtcp": "netpipe-tcp", "iperf3": "iperf3", "qperf": "qperf", "tshark": "tshark", "etcd": "etcd-server",
 }
 
 // Need fails the test if a program is missing, and says what to install.

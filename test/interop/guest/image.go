@@ -32,13 +32,15 @@ var programs = map[string][]string{
 	"iproute2": {"ip", "tc", "ss", "rdma"},
 	"ibverbs-utils": {"ibv_devinfo", "ibv_devices", "ibv_rc_pingpong", "ibv_uc_pingpong", "ibv_ud_pingpong",
 		"ibv_srq_pingpong", "ibv_asyncwatch"},
-	"rdmacm-utils": {"rping", "ucmatose", "udaddy", "mckey", "rstream", "riostream", "cmtime", "udpong"},
+	"rdmacm-utils": {"rping", "ucmatose", "udaddy", "mckey", "rstream", "riostream", "cmtime", "udpong", "rcopy",
+		"rdma_server", "rdma_client", "rdma_xserver", "rdma_xclient"},
 	"perftest": {"ib_send_bw", "ib_send_lat", "ib_write_bw", "ib_write_lat", "ib_read_bw", "ib_read_lat",
 		"ib_atomic_bw", "ib_atomic_lat"},
+	"qperf": {"qperf"},
 }
 
 // packages are all that decide what is in an image, or are needed to make one.
-var packages = []string{"busybox-static", "dash", "iproute2", "ibverbs-utils", "rdmacm-utils", "perftest", "ibverbs-providers",
+var packages = []string{"busybox-static", "dash", "iproute2", "ibverbs-utils", "rdmacm-utils", "perftest", "qperf", "ibverbs-providers",
 	"libibverbs1", "librdmacm1", "libc6", "libgcc-s1"}
 
 // Libraries that are opened by name, so that nothing says who needs them: libibverbs' provider, and what pthread_exit wants.

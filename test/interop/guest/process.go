@@ -87,6 +87,16 @@ func (p *Process) Within(d time.Duration) *Process {
 	return p
 }
 
+// Ended gives the script's exit status, as Wait does, once it has ended.
+func (p *Process) Ended() (status int, ended bool) {
+	select {
+	case <-p.ended:
+		return p.status, true
+	default:
+		return 0, false
+	}
+}
+
 // Wait waits for the script's end and gives its exit status, or 128 and the number of the signal. One that hangs fails the test.
 func (p *Process) Wait(t testing.TB) int {
 	t.Helper()
