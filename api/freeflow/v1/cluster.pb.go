@@ -237,6 +237,7 @@ type Object struct {
 	//
 	//	*Object_Network
 	//	*Object_Container
+	//	*Object_Policy
 	Spec          isObject_Spec `protobuf_oneof:"spec"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -297,6 +298,15 @@ func (x *Object) GetContainer() *Container {
 	return nil
 }
 
+func (x *Object) GetPolicy() *Policy {
+	if x != nil {
+		if x, ok := x.Spec.(*Object_Policy); ok {
+			return x.Policy
+		}
+	}
+	return nil
+}
+
 type isObject_Spec interface {
 	isObject_Spec()
 }
@@ -309,9 +319,15 @@ type Object_Container struct {
 	Container *Container `protobuf:"bytes,2,opt,name=container,proto3,oneof"`
 }
 
+type Object_Policy struct {
+	Policy *Policy `protobuf:"bytes,3,opt,name=policy,proto3,oneof"`
+}
+
 func (*Object_Network) isObject_Spec() {}
 
 func (*Object_Container) isObject_Spec() {}
+
+func (*Object_Policy) isObject_Spec() {}
 
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -762,7 +778,7 @@ var File_freeflow_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_freeflow_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x19freeflow/v1/cluster.proto\x12\vfreeflow.v1\x1a\x17freeflow/v1/state.proto\"4\n" +
+	"\x19freeflow/v1/cluster.proto\x12\vfreeflow.v1\x1a\x18freeflow/v1/policy.proto\x1a\x17freeflow/v1/state.proto\"4\n" +
 	"\vListRequest\x12%\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x11.freeflow.v1.KindR\x04kind\"U\n" +
 	"\fListResponse\x12\x1a\n" +
@@ -771,10 +787,11 @@ const file_freeflow_v1_cluster_proto_rawDesc = "" +
 	"\x11WatchListResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\bR\bsnapshot\x12)\n" +
-	"\x05items\x18\x03 \x03(\v2\x13.freeflow.v1.ChangeR\x05items\"z\n" +
+	"\x05items\x18\x03 \x03(\v2\x13.freeflow.v1.ChangeR\x05items\"\xa9\x01\n" +
 	"\x06Object\x120\n" +
 	"\anetwork\x18\x01 \x01(\v2\x14.freeflow.v1.NetworkH\x00R\anetwork\x126\n" +
-	"\tcontainer\x18\x02 \x01(\v2\x16.freeflow.v1.ContainerH\x00R\tcontainerB\x06\n" +
+	"\tcontainer\x18\x02 \x01(\v2\x16.freeflow.v1.ContainerH\x00R\tcontainer\x12-\n" +
+	"\x06policy\x18\x03 \x01(\v2\x13.freeflow.v1.PolicyH\x00R\x06policyB\x06\n" +
 	"\x04spec\"V\n" +
 	"\fApplyRequest\x12-\n" +
 	"\aobjects\x18\x01 \x03(\v2\x13.freeflow.v1.ObjectR\aobjects\x12\x17\n" +
@@ -848,7 +865,8 @@ var file_freeflow_v1_cluster_proto_goTypes = []any{
 	(*Change)(nil),              // 15: freeflow.v1.Change
 	(*Network)(nil),             // 16: freeflow.v1.Network
 	(*Container)(nil),           // 17: freeflow.v1.Container
-	(*Ref)(nil),                 // 18: freeflow.v1.Ref
+	(*Policy)(nil),              // 18: freeflow.v1.Policy
+	(*Ref)(nil),                 // 19: freeflow.v1.Ref
 }
 var file_freeflow_v1_cluster_proto_depIdxs = []int32{
 	14, // 0: freeflow.v1.ListRequest.kind:type_name -> freeflow.v1.Kind
@@ -856,27 +874,28 @@ var file_freeflow_v1_cluster_proto_depIdxs = []int32{
 	15, // 2: freeflow.v1.WatchListResponse.items:type_name -> freeflow.v1.Change
 	16, // 3: freeflow.v1.Object.network:type_name -> freeflow.v1.Network
 	17, // 4: freeflow.v1.Object.container:type_name -> freeflow.v1.Container
-	4,  // 5: freeflow.v1.ApplyRequest.objects:type_name -> freeflow.v1.Object
-	0,  // 6: freeflow.v1.ApplyResponse.actions:type_name -> freeflow.v1.ApplyResponse.Action
-	4,  // 7: freeflow.v1.ApplyResponse.objects:type_name -> freeflow.v1.Object
-	18, // 8: freeflow.v1.DeleteRequest.ref:type_name -> freeflow.v1.Ref
-	1,  // 9: freeflow.v1.ClusterService.List:input_type -> freeflow.v1.ListRequest
-	1,  // 10: freeflow.v1.ClusterService.Watch:input_type -> freeflow.v1.ListRequest
-	5,  // 11: freeflow.v1.ClusterService.Apply:input_type -> freeflow.v1.ApplyRequest
-	8,  // 12: freeflow.v1.ClusterService.Delete:input_type -> freeflow.v1.DeleteRequest
-	10, // 13: freeflow.v1.ClusterService.CreateToken:input_type -> freeflow.v1.CreateTokenRequest
-	12, // 14: freeflow.v1.ClusterService.RevokeMR:input_type -> freeflow.v1.RevokeMRRequest
-	2,  // 15: freeflow.v1.ClusterService.List:output_type -> freeflow.v1.ListResponse
-	3,  // 16: freeflow.v1.ClusterService.Watch:output_type -> freeflow.v1.WatchListResponse
-	6,  // 17: freeflow.v1.ClusterService.Apply:output_type -> freeflow.v1.ApplyResponse
-	9,  // 18: freeflow.v1.ClusterService.Delete:output_type -> freeflow.v1.DeleteResponse
-	11, // 19: freeflow.v1.ClusterService.CreateToken:output_type -> freeflow.v1.CreateTokenResponse
-	13, // 20: freeflow.v1.ClusterService.RevokeMR:output_type -> freeflow.v1.RevokeMRResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	18, // 5: freeflow.v1.Object.policy:type_name -> freeflow.v1.Policy
+	4,  // 6: freeflow.v1.ApplyRequest.objects:type_name -> freeflow.v1.Object
+	0,  // 7: freeflow.v1.ApplyResponse.actions:type_name -> freeflow.v1.ApplyResponse.Action
+	4,  // 8: freeflow.v1.ApplyResponse.objects:type_name -> freeflow.v1.Object
+	19, // 9: freeflow.v1.DeleteRequest.ref:type_name -> freeflow.v1.Ref
+	1,  // 10: freeflow.v1.ClusterService.List:input_type -> freeflow.v1.ListRequest
+	1,  // 11: freeflow.v1.ClusterService.Watch:input_type -> freeflow.v1.ListRequest
+	5,  // 12: freeflow.v1.ClusterService.Apply:input_type -> freeflow.v1.ApplyRequest
+	8,  // 13: freeflow.v1.ClusterService.Delete:input_type -> freeflow.v1.DeleteRequest
+	10, // 14: freeflow.v1.ClusterService.CreateToken:input_type -> freeflow.v1.CreateTokenRequest
+	12, // 15: freeflow.v1.ClusterService.RevokeMR:input_type -> freeflow.v1.RevokeMRRequest
+	2,  // 16: freeflow.v1.ClusterService.List:output_type -> freeflow.v1.ListResponse
+	3,  // 17: freeflow.v1.ClusterService.Watch:output_type -> freeflow.v1.WatchListResponse
+	6,  // 18: freeflow.v1.ClusterService.Apply:output_type -> freeflow.v1.ApplyResponse
+	9,  // 19: freeflow.v1.ClusterService.Delete:output_type -> freeflow.v1.DeleteResponse
+	11, // 20: freeflow.v1.ClusterService.CreateToken:output_type -> freeflow.v1.CreateTokenResponse
+	13, // 21: freeflow.v1.ClusterService.RevokeMR:output_type -> freeflow.v1.RevokeMRResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_freeflow_v1_cluster_proto_init() }
@@ -884,10 +903,12 @@ func file_freeflow_v1_cluster_proto_init() {
 	if File_freeflow_v1_cluster_proto != nil {
 		return
 	}
+	file_freeflow_v1_policy_proto_init()
 	file_freeflow_v1_state_proto_init()
 	file_freeflow_v1_cluster_proto_msgTypes[3].OneofWrappers = []any{
 		(*Object_Network)(nil),
 		(*Object_Container)(nil),
+		(*Object_Policy)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

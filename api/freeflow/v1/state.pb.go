@@ -27,31 +27,49 @@ const (
 type Kind int32
 
 const (
-	Kind_KIND_UNSPECIFIED Kind = 0
-	Kind_KIND_HOST        Kind = 1
-	Kind_KIND_NETWORK     Kind = 2
-	Kind_KIND_CONTAINER   Kind = 3
-	Kind_KIND_MR          Kind = 4
-	Kind_KIND_REVOCATION  Kind = 5
+	Kind_KIND_UNSPECIFIED   Kind = 0
+	Kind_KIND_HOST          Kind = 1
+	Kind_KIND_NETWORK       Kind = 2
+	Kind_KIND_CONTAINER     Kind = 3
+	Kind_KIND_MR            Kind = 4
+	Kind_KIND_REVOCATION    Kind = 5
+	Kind_KIND_POLICY        Kind = 6 // of any kind: to list and to watch, not to name one
+	Kind_KIND_ACCESS_POLICY Kind = 7
+	Kind_KIND_QUOTA         Kind = 8
+	Kind_KIND_RATE_LIMIT    Kind = 9
+	Kind_KIND_PRIORITY      Kind = 10
+	Kind_KIND_ENGINE_MODE   Kind = 11
 )
 
 // Enum value maps for Kind.
 var (
 	Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_HOST",
-		2: "KIND_NETWORK",
-		3: "KIND_CONTAINER",
-		4: "KIND_MR",
-		5: "KIND_REVOCATION",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_HOST",
+		2:  "KIND_NETWORK",
+		3:  "KIND_CONTAINER",
+		4:  "KIND_MR",
+		5:  "KIND_REVOCATION",
+		6:  "KIND_POLICY",
+		7:  "KIND_ACCESS_POLICY",
+		8:  "KIND_QUOTA",
+		9:  "KIND_RATE_LIMIT",
+		10: "KIND_PRIORITY",
+		11: "KIND_ENGINE_MODE",
 	}
 	Kind_value = map[string]int32{
-		"KIND_UNSPECIFIED": 0,
-		"KIND_HOST":        1,
-		"KIND_NETWORK":     2,
-		"KIND_CONTAINER":   3,
-		"KIND_MR":          4,
-		"KIND_REVOCATION":  5,
+		"KIND_UNSPECIFIED":   0,
+		"KIND_HOST":          1,
+		"KIND_NETWORK":       2,
+		"KIND_CONTAINER":     3,
+		"KIND_MR":            4,
+		"KIND_REVOCATION":    5,
+		"KIND_POLICY":        6,
+		"KIND_ACCESS_POLICY": 7,
+		"KIND_QUOTA":         8,
+		"KIND_RATE_LIMIT":    9,
+		"KIND_PRIORITY":      10,
+		"KIND_ENGINE_MODE":   11,
 	}
 )
 
@@ -710,6 +728,7 @@ type Change struct {
 	//	*Change_Mr
 	//	*Change_Revocation
 	//	*Change_Removed
+	//	*Change_Policy
 	What          isChange_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -806,6 +825,15 @@ func (x *Change) GetRemoved() *Ref {
 	return nil
 }
 
+func (x *Change) GetPolicy() *Policy {
+	if x != nil {
+		if x, ok := x.What.(*Change_Policy); ok {
+			return x.Policy
+		}
+	}
+	return nil
+}
+
 type isChange_What interface {
 	isChange_What()
 }
@@ -834,6 +862,10 @@ type Change_Removed struct {
 	Removed *Ref `protobuf:"bytes,6,opt,name=removed,proto3,oneof"`
 }
 
+type Change_Policy struct {
+	Policy *Policy `protobuf:"bytes,7,opt,name=policy,proto3,oneof"`
+}
+
 func (*Change_Host) isChange_What() {}
 
 func (*Change_Network) isChange_What() {}
@@ -846,11 +878,13 @@ func (*Change_Revocation) isChange_What() {}
 
 func (*Change_Removed) isChange_What() {}
 
+func (*Change_Policy) isChange_What() {}
+
 var File_freeflow_v1_state_proto protoreflect.FileDescriptor
 
 const file_freeflow_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x17freeflow/v1/state.proto\x12\vfreeflow.v1\"\x84\x02\n" +
+	"\x17freeflow/v1/state.proto\x12\vfreeflow.v1\x1a\x18freeflow/v1/policy.proto\"\x84\x02\n" +
 	"\x04Host\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bunderlay\x18\x02 \x01(\tR\bunderlay\x12\x1a\n" +
@@ -908,7 +942,7 @@ const file_freeflow_v1_state_proto_rawDesc = "" +
 	"\x03Ref\x12%\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x11.freeflow.v1.KindR\x04kind\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\tR\anetwork\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xaf\x02\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xde\x02\n" +
 	"\x06Change\x12'\n" +
 	"\x04host\x18\x01 \x01(\v2\x11.freeflow.v1.HostH\x00R\x04host\x120\n" +
 	"\anetwork\x18\x02 \x01(\v2\x14.freeflow.v1.NetworkH\x00R\anetwork\x126\n" +
@@ -917,15 +951,24 @@ const file_freeflow_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"revocation\x18\x05 \x01(\v2\x17.freeflow.v1.RevocationH\x00R\n" +
 	"revocation\x12,\n" +
-	"\aremoved\x18\x06 \x01(\v2\x10.freeflow.v1.RefH\x00R\aremovedB\x06\n" +
-	"\x04what*s\n" +
+	"\aremoved\x18\x06 \x01(\v2\x10.freeflow.v1.RefH\x00R\aremoved\x12-\n" +
+	"\x06policy\x18\a \x01(\v2\x13.freeflow.v1.PolicyH\x00R\x06policyB\x06\n" +
+	"\x04what*\xea\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_HOST\x10\x01\x12\x10\n" +
 	"\fKIND_NETWORK\x10\x02\x12\x12\n" +
 	"\x0eKIND_CONTAINER\x10\x03\x12\v\n" +
 	"\aKIND_MR\x10\x04\x12\x13\n" +
-	"\x0fKIND_REVOCATION\x10\x05B>Z<github.com/freeflow-rdma/freeflow/api/freeflow/v1;freeflowv1b\x06proto3"
+	"\x0fKIND_REVOCATION\x10\x05\x12\x0f\n" +
+	"\vKIND_POLICY\x10\x06\x12\x16\n" +
+	"\x12KIND_ACCESS_POLICY\x10\a\x12\x0e\n" +
+	"\n" +
+	"KIND_QUOTA\x10\b\x12\x13\n" +
+	"\x0fKIND_RATE_LIMIT\x10\t\x12\x11\n" +
+	"\rKIND_PRIORITY\x10\n" +
+	"\x12\x14\n" +
+	"\x10KIND_ENGINE_MODE\x10\vB>Z<github.com/freeflow-rdma/freeflow/api/freeflow/v1;freeflowv1b\x06proto3"
 
 var (
 	file_freeflow_v1_state_proto_rawDescOnce sync.Once
@@ -953,6 +996,7 @@ var file_freeflow_v1_state_proto_goTypes = []any{
 	(*Ref)(nil),          // 8: freeflow.v1.Ref
 	(*Change)(nil),       // 9: freeflow.v1.Change
 	nil,                  // 10: freeflow.v1.Container.LabelsEntry
+	(*Policy)(nil),       // 11: freeflow.v1.Policy
 }
 var file_freeflow_v1_state_proto_depIdxs = []int32{
 	1,  // 0: freeflow.v1.Host.state:type_name -> freeflow.v1.Host.State
@@ -965,11 +1009,12 @@ var file_freeflow_v1_state_proto_depIdxs = []int32{
 	6,  // 7: freeflow.v1.Change.mr:type_name -> freeflow.v1.MR
 	7,  // 8: freeflow.v1.Change.revocation:type_name -> freeflow.v1.Revocation
 	8,  // 9: freeflow.v1.Change.removed:type_name -> freeflow.v1.Ref
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	11, // 10: freeflow.v1.Change.policy:type_name -> freeflow.v1.Policy
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_freeflow_v1_state_proto_init() }
@@ -977,6 +1022,7 @@ func file_freeflow_v1_state_proto_init() {
 	if File_freeflow_v1_state_proto != nil {
 		return
 	}
+	file_freeflow_v1_policy_proto_init()
 	file_freeflow_v1_state_proto_msgTypes[6].OneofWrappers = []any{
 		(*Change_Host)(nil),
 		(*Change_Network)(nil),
@@ -984,6 +1030,7 @@ func file_freeflow_v1_state_proto_init() {
 		(*Change_Mr)(nil),
 		(*Change_Revocation)(nil),
 		(*Change_Removed)(nil),
+		(*Change_Policy)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
