@@ -23,3 +23,11 @@ const Messages = int(wire.AttrAlternatePathResp-wire.AttrConnectRequest) + 1
 
 // MessageNames are the names of the messages, in the order of Counters.
 var MessageNames = [Messages]string{"REQ", "MRA", "REJ", "REP", "RTU", "DREQ", "DREP", "SIDR_REQ", "SIDR_REP", "LAP", "APR"}
+
+// messageIndex is a message's place in Counters; -1: it is none.
+func messageIndex(a wire.Attribute) int {
+	if i := int(a) - int(wire.AttrConnectRequest); i >= 0 && i < Messages {
+		return i
+	}
+	return -1
+}

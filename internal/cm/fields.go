@@ -21,7 +21,15 @@ const (
 	MaxSIDRRepInfo    = 72
 )
 
-// Req is what a REQ says (12.6.5). Timeouts are exponents: 4.096 µs × 2^n.
+// ECE is what the two sides tell each other of what they can do beyond the specification (enhanced connection establishment). It is
+// only carried.
+type ECE struct {
+	VendorID uint32 // 24 bits
+	Options  uint32
+}
+
+// Req is what a REQ says (12.6.5), from its sender's point of view also in an event. Timeouts are exponents: 4.096 µs × 2^n. PKey and
+// HopLimit may be left 0 for what is usual: 0xffff, 64.
 type Req struct {
 	ServiceID     uint64
 	RemoteGUID    uint64 // in an event: the peer's node GUID; the party's own comes from Config.GUID
@@ -38,17 +46,18 @@ type Req struct {
 	MaxCMRetries                       uint8
 	SRQ, FlowControl                   bool
 
-	PKey         uint16 // 0: 0xffff
+	PKey         uint16
 	FlowLabel    uint32
 	TrafficClass uint8
 	HopLimit     uint8
 	SL           uint8
 	PacketRate   uint8
 
+	ECE     ECE
 	Private []byte // at most MaxReqPrivate, the RDMA-CM's header included; in an event always so many
 }
 
-// Rep is what a REP says (12.6.8).
+// Rep is what a REP says (12.6.8), from its sender's point of view also in an event.
 type Rep struct {
 	RemoteGUID     uint64 // in an event: the peer's node GUID
 	QPN, StartPSN  uint32
@@ -59,6 +68,7 @@ type Rep struct {
 	ResponderResources, InitiatorDepth uint8
 	SRQ, FlowControl                   bool
 
+	ECE     ECE
 	Private []byte // at most MaxRepPrivate; in an event always so many
 }
 
@@ -80,7 +90,8 @@ type SIDRReq struct {
 type SIDRRep struct {
 	Status    uint8
 	QPN, QKey uint32
-	ServiceID uint64
+	ServiceID uint64 // in an event; to reply it is not needed
+	ECE       ECE
 	Info      []byte // at most MaxSIDRRepInfo
 	Private   []byte // at most MaxSIDRRepPrivate; in an event always so many
 }

@@ -1,5 +1,7 @@
 package cm
 
+import "github.com/freeflow-rdma/freeflow/internal/wire"
+
 // Party is a local virtual NIC. Its owner gives the numbers; 0 is none.
 type Party uint32
 
@@ -20,58 +22,41 @@ type Config struct {
 	Emit func(ev *Event)           // what happened; the receiver may keep it
 	Rand func() uint32
 	GUID func(Party) uint64 // node GID of a virtual NIC, for the REQs and REPs it sends
+
+	// Foreign says that a peer is not a router's. Then messages are not sent again earlier than the specification's timeouts, as a
+	// stranger may take a second SIDR_REQ for a new one. Nil: nobody is.
+	Foreign func(Route) bool
 }
 
 // Machine has the connections of one host.
 type Machine struct {
 	conf     Config
 	counters Counters
+
+	conns   map[ID]*conn
+	remotes map[remoteKey]*conn // those whose peer's ID is known
+	qpns    map[qpnKey]*conn    // those that hold a queue pair of the peer: from REQ or REP on until timewait
+	parties map[Party]*population
+	timers  timers
+
+	next, mask uint32 // IDs are a count, disguised
+	tidHigh    uint64
+	scratch    wire.MAD // for messages that are sent once
 }
 
 // New makes a Machine without connections.
-func New(c Config) *Machine { return &Machine{conf: c} }
-
-// Connect sends a REQ. Replied, Rejected or Unreachable follows. The result is 0, and nothing is sent, if the party has too many
-// connections already or the private data is too long.
-func (m *Machine) Connect(now int64, r Route, q *Req) ID { return 0 }
-
-// Reply accepts a connection that was Requested: it sends a REP. Established, Rejected or Unreachable follows.
-func (m *Machine) Reply(now int64, id ID, p *Rep) error { return ErrUnknown }
-
-// Ready ends the active side's handshake after Replied: it sends an RTU, with at most 224 bytes of private data.
-func (m *Machine) Ready(now int64, id ID, private []byte) error { return ErrUnknown }
-
-// Extend asks the peer for more time after Requested or Replied: it sends an MRA. The peer waits for 4.096 µs × 2^timeout.
-func (m *Machine) Extend(now int64, id ID, timeout uint8) error { return ErrUnknown }
-
-// Reject refuses what was Requested or Replied, or gives up what was not answered yet: it sends a REJ.
-func (m *Machine) Reject(now int64, id ID, rej *Rej) error { return ErrUnknown }
-
-// Disconnect ends a connection: it sends a DREQ (Disconnected follows, then TimewaitExit), or, after DisconnectRequested, a DREP
-// (TimewaitExit follows).
-func (m *Machine) Disconnect(now int64, id ID) error { return ErrUnknown }
-
-// Resolve sends a SIDR_REQ. SIDRReplied or Unreachable follows. The result is 0 in the cases of Connect.
-func (m *Machine) Resolve(now int64, r Route, q *SIDRReq) ID { return 0 }
-
-// ReplySIDR answers what was SIDRRequested. The exchange is over then; Destroy of it does nothing.
-func (m *Machine) ReplySIDR(now int64, id ID, p *SIDRRep) error { return ErrUnknown }
-
-// Established tells the passive side's machine that data came before the RTU (IB_EVENT_COMM_EST): Established follows.
-func (m *Machine) Established(now int64, id ID) error { return ErrUnknown }
-
-// Destroy forgets an ID, in any state: it sends what this means to the peer, and no event of it follows. What the protocol still
-// owes the peer (the answers of timewait) goes on inside. An ID that is not known is ignored.
-func (m *Machine) Destroy(now int64, id ID) {}
-
-// Receive takes a MAD that came for a party: r.Src is ours, r.Dst the peer's. The bytes are not kept.
-func (m *Machine) Receive(now int64, r Route, mad []byte) {}
-
-// Tick does what is due.
-func (m *Machine) Tick(now int64) {}
-
-// Next says when Tick must be called next; false if nothing waits.
-func (m *Machine) Next() (at int64, ok bool) { return 0, false }
+func New(c Config) *Machine {
+	return &Machine{conf: c, conns: map[ID]*conn{}, remotes: map[remoteKey]*conn{}, qpns: map[qpnKey]*conn{}, parties: map[Party]*population{},
+		next: c.Rand(), mask: c.Rand(), tidHigh: uint64(c.Rand()) << 32, scratch: make(wire.MAD, wire.MADSize)}
+}
 
 // Counters returns the Machine's counters, which the caller may read when no method runs.
 func (m *Machine) Counters() *Counters { return &m.counters }
+
+// emit tells the user, if it still wants to know.
+func (m *Machine) emit(c *conn, ev *Event) {
+	if !c.orphan {
+		ev.ID, ev.Route = c.id, c.route
+		m.conf.Emit(ev)
+	}
+}
