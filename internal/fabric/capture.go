@@ -10,10 +10,10 @@ import (
 // that the kernel puts before them. A datagram to a multicast group is one packet, however many hosts it goes to: package local
 // shows it.
 
-// showSent shows a packet that has been made. rest is the BTH and what follows it, up to the payload.
-func (l *lane) showSent(w *way, qp *verbs.QP, pk *udp.Packet, ip, u, rest []byte) {
+// showSent shows a packet of a queue pair that has been made. rest is the BTH and what follows it, up to the payload.
+func (l *lane) showSent(w *way, num uint32, pk *udp.Packet, ip, u, rest []byte) {
 	if w.gid != (verbs.GID{}) {
-		l.c.Tap.Packet(&pcap.Parts{QPN: uint32(qp.Num), IP: ip, UDP: u, BTH: rest, Payload: pk.Payload, Trailer: pk.Trailer})
+		l.c.Tap.Packet(&pcap.Parts{QPN: num, IP: ip, UDP: u, BTH: rest, Payload: pk.Payload, Trailer: pk.Trailer})
 	}
 }
 

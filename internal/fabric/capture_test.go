@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -117,27 +115,11 @@ func contain(t *testing.T, atSender, atReceiver string, lines ...string) {
 func TestCapturePlain(t *testing.T) { undisturbed(t, capturePlain) }
 
 func capturePlain(t *testing.T) (*testHost, func()) {
-	var hs [2]*testHost
+	hs := plainHosts(t)
 	var qps [2]*vt.QP
-	for i := range hs {
-		h := &testHost{carrier: New(), addr: netip.AddrFrom4([4]byte{127, 0, 79, byte(i + 1)}), gid: verbs.GIDOf(netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}))}
-		h.NIC = vt.New(t, h.carrier)
-		if err := h.carrier.Start(h.Dev, Underlay{IP: h.addr, Plain: true}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { h.carrier.Stop() })
-		table := NewTable(4096)
-		table.AddExternal(netip.MustParsePrefix("127.0.79.0/24"))
-		h.carrier.SetTable(table)
-		c := &verbs.Container{ID: h.gid.String(), Name: "c", Network: testNetwork, VNI: testVNI, GIDs: []verbs.GID{h.gid, verbs.GIDOf(h.addr)}, HostGID: 1}
-		if err := h.Dev.AddContainer(c); err != nil {
-			t.Fatal(err)
-		}
-		h.prog = h.ProgramIn(t, c)
-		h.cq = h.prog.CQ(255)
-		hs[i], qps[i] = h, h.prog.QP(verbs.TypeRC, h.cq, 63)
+	for i, h := range hs {
+		qps[i] = h.prog.QP(verbs.TypeRC, h.cq, 63)
 	}
-	runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) // each engine thinks it is alone
 	for i, q := range qps {
 		to := func(a *verbs.QPAttr) { a.AV.SGIDIndex, a.AV.DGID = 1, verbs.GIDOf(hs[1-i].addr) }
 		q.Ready(qps[1-i], to)

@@ -20,6 +20,8 @@ type Carrier struct {
 	Tap      pcap.Tap // shows what is sent and received to whoever captures
 
 	eng      *engine.Engine
+	dev      *verbs.Device
+	qp1      qp1
 	local    local.Carrier
 	table    atomic.Pointer[Table]
 	underlay netip.Addr
@@ -33,6 +35,7 @@ func New() *Carrier {
 	c := &Carrier{Host: transport.NewHost()}
 	c.local = local.Carrier{Away: elsewhere{c}, Tap: &c.Tap}
 	c.table.Store(NewTable(0))
+	c.qp1.init(c)
 	return c
 }
 
@@ -46,6 +49,9 @@ func (c *Carrier) Bind(eng *engine.Engine) {
 		c.lanes[i].env.Out = c.lanes[i]
 	}
 }
+
+// SetDevice says whose messages are carried; Start does so too. Before it no address is known and no MAD arrives.
+func (c *Carrier) SetDevice(dev *verbs.Device) { c.dev = dev }
 
 // Underlay is how this host is reached by others.
 type Underlay struct {
@@ -61,13 +67,14 @@ func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 			err = fmt.Errorf("open the underlay: %w", err)
 		}
 	}()
+	c.SetDevice(dev)
 	c.underlay = u.IP
 	cpus := c.eng.CPUs()
-	if err := c.open(cpus, dev, GenevePort, false); err != nil {
+	if err := c.open(cpus, GenevePort, false); err != nil {
 		return err
 	}
 	if u.Plain {
-		if err := c.open(cpus, dev, RoCEPort, true); err != nil {
+		if err := c.open(cpus, RoCEPort, true); err != nil {
 			return err
 		}
 	}
@@ -81,7 +88,7 @@ func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 }
 
 // open opens one port, with a batch for each worker and an inlet for each core.
-func (c *Carrier) open(cpus []int, dev *verbs.Device, number uint16, plain bool) error {
+func (c *Carrier) open(cpus []int, number uint16, plain bool) error {
 	port, err := udp.Open(udp.Config{Addr: netip.AddrPortFrom(c.underlay, number), CPUs: cpus})
 	if err != nil {
 		return err
@@ -101,7 +108,7 @@ func (c *Carrier) open(cpus []int, dev *verbs.Device, number uint16, plain bool)
 		}
 	}
 	for i := range cpus {
-		c.inlets = append(c.inlets, &inlet{c: c, dev: dev, home: i, fd: port.Socket(i).FD(), rx: port.Socket(i).Receiver, plain: plain})
+		c.inlets = append(c.inlets, &inlet{c: c, dev: c.dev, home: i, fd: port.Socket(i).FD(), rx: port.Socket(i).Receiver, plain: plain})
 	}
 	return nil
 }

@@ -13,6 +13,12 @@ type Counters struct {
 	BadICRC       atomic.Uint64 // changed on the way
 	SendFaults    atomic.Uint64 // payload that could not be read
 	ReceivedPlain atomic.Uint64 // packets from peers that are no routers
+
+	MADsSent       atomic.Uint64 // management datagrams that have left, or went to a container of this host
+	MADsReceived   atomic.Uint64 // those that came and were believed
+	MADsUnsent     atomic.Uint64 // too many at a time
+	MADsUnroutable atomic.Uint64 // nobody has the address, as far as this host knows
+	BadMAD         atomic.Uint64 // packets to QP 1 that are no management datagrams
 }
 
 // Each calls f with every counter's name and value.
@@ -23,7 +29,8 @@ func (c *Counters) Each(f func(name string, value uint64)) {
 	}{
 		{"drop_malformed", &c.Malformed}, {"drop_unknown_host", &c.UnknownHost}, {"drop_unknown_vni", &c.UnknownVNI}, {"drop_forged", &c.Forged},
 		{"drop_wrong_address", &c.WrongAddress}, {"drop_unknown_qp", &c.UnknownQP}, {"drop_icrc", &c.BadICRC}, {"send_faults", &c.SendFaults},
-		{"received_plain", &c.ReceivedPlain},
+		{"received_plain", &c.ReceivedPlain}, {"mads_sent", &c.MADsSent}, {"mads_received", &c.MADsReceived}, {"mads_unsent", &c.MADsUnsent},
+		{"mads_unroutable", &c.MADsUnroutable}, {"drop_mad", &c.BadMAD},
 	} {
 		f(x.name, x.v.Load())
 	}

@@ -15,8 +15,13 @@
 // container, the ICRC is right, and the source is the peer that the queue pair is connected to. What fails is counted (Counters) and
 // dropped.
 //
-// What does not live here: sockets and batches (package udp), packets' formats (package wire), sequence and retries (package
-// transport), who knows the containers (packages cluster and router).
+// Management datagrams (MADs), which queue pair 1 of each container sends and takes, go the same ways and are believed for the same
+// reasons; there is no queue pair: SendMAD queues them for a worker, and SetMADHandler says who takes them. Way tells how an address is
+// reached, by the same tables.
 //
-// Threads. Run and Ready are called by workers; SetTable, Counters: any goroutine. Start before there are queue pairs.
+// What does not live here: sockets and batches (package udp), packets' formats (package wire), sequence and retries (package
+// transport), what management datagrams say (package cm), who knows the containers (packages cluster and router).
+//
+// Threads. Run, Ready and the MAD handler are called by workers; SetTable, SendMAD, Way, Counters: any goroutine. Start before there are
+// queue pairs.
 package fabric

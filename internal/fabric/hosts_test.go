@@ -67,6 +67,37 @@ func introduce(all []*testHost, mtu uint32, sack bool) {
 	}
 }
 
+// plainHosts starts two hosts that know each other as peers that are no routers, at 127.0.79.1 and .2, each with a container that has the
+// host's address as its GID 1.
+func plainHosts(t testing.TB) (hs [2]*testHost) {
+	t.Helper()
+	for i := range hs {
+		h := &testHost{carrier: New(), addr: netip.AddrFrom4([4]byte{127, 0, 79, byte(i + 1)}), gid: verbs.GIDOf(netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)}))}
+		h.NIC = vt.New(t, h.carrier)
+		if err := h.carrier.Start(h.Dev, Underlay{IP: h.addr, Plain: true}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if t.Failed() {
+				h.show(t)
+			}
+			h.carrier.Stop()
+		})
+		table := NewTable(4096)
+		table.AddExternal(netip.MustParsePrefix("127.0.79.0/24"))
+		h.carrier.SetTable(table)
+		c := &verbs.Container{ID: h.gid.String(), Name: "c", Network: testNetwork, VNI: testVNI, GIDs: []verbs.GID{h.gid, verbs.GIDOf(h.addr)}, HostGID: 1}
+		if err := h.Dev.AddContainer(c); err != nil {
+			t.Fatal(err)
+		}
+		h.prog = h.ProgramIn(t, c)
+		h.cq = h.prog.CQ(255)
+		hs[i] = h
+	}
+	runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) // each engine thinks it is alone
+	return hs
+}
+
 // show logs what a host has counted.
 func (h *testHost) show(t testing.TB) {
 	t.Helper()

@@ -25,6 +25,7 @@ type inlet struct {
 	table *Table // as it is in this turn
 	n     int    // packets that wait in batch
 	batch [maxBatch]transport.Arrived
+	mad   MAD // that is handed over
 }
 
 // maxBatch is as many packets as a run may have.
@@ -39,7 +40,9 @@ type flow struct {
 
 	qp    *verbs.QP // nil: not believed
 	path  *transport.Path
-	group bool // to a multicast group
+	group bool             // to a multicast group
+	mad   bool             // to QP 1
+	cont  *verbs.Container // whose QP 1; nil: the host's own
 }
 
 // Ready is engine.Source's: it receives once and hands everything over.
@@ -130,6 +133,8 @@ func (in *inlet) accept(w *engine.Worker, p *packet, rest []byte) {
 	x.Payload = payload
 	x.H.FECN, x.H.Rider = x.H.FECN || p.ecn == udp.CE, p.rider
 	switch {
+	case f.mad:
+		in.takeMAD(p, x)
 	case f.group:
 		in.toGroup(w, p, x)
 	case f.qp.Type == verbs.TypeUD:
@@ -206,6 +211,9 @@ func (in *inlet) believe(f *flow) bool {
 		return false
 	}
 	f.path = from
+	if f.qpn == wire.QP1 {
+		return in.believeMAD(f, n.name)
+	}
 	if f.group = f.dst.IsMulticast(); f.group {
 		f.qp = groupQP
 		return true

@@ -43,7 +43,7 @@ func (c *Carrier) current(qp *verbs.QP) *route {
 		return r
 	}
 	a := qp.Attr()
-	r = &route{attr: a, table: t, topo: qp.Device().Topology(), path: c.find(t, qp, &a.AV), src: source(qp, &a.AV)}
+	r = &route{attr: a, table: t, topo: qp.Device().Topology(), path: c.find(t, qp, &a.AV), src: *source(qp.Container(), int(a.AV.SGIDIndex))}
 	l.route.Store(r)
 	return r
 }
@@ -59,30 +59,46 @@ func (c *Carrier) isHere(qp *verbs.QP) bool {
 		return true // there is nothing to carry
 	}
 	side = away
-	if g := qp.Attr().AV.DGID; qp.Device().Lookup(qp.Container().Network, g) != nil || g == (verbs.GID{}) {
+	if g := qp.Attr().AV.DGID; qp.Device().Lookup(qp.Container().Network, g) != nil || g == (verbs.GID{}) || toHost(qp) {
 		side = here
 	}
 	l.side.CompareAndSwap(undecided, side)
 	return l.side.Load() == here
 }
 
+// toHost says whether a queue pair speaks, from the host's own address, to one of its network at the same address.
+func toHost(qp *verbs.QP) bool {
+	a, cont := qp.Attr(), qp.Container()
+	if !fromHost(cont, int(a.AV.SGIDIndex)) || a.AV.DGID != cont.GIDs[cont.HostGID] {
+		return false
+	}
+	peer := qp.Device().QP(a.DestQPN)
+	return peer != nil && peer.Container().Network == cont.Network
+}
+
 // find gives the path to the peer that an address vector names; nil if there is none.
 func (c *Carrier) find(t *Table, qp *verbs.QP, av *verbs.AHAttr) *transport.Path {
-	cont := qp.Container()
-	if cont.HostGID != 0 && int(av.SGIDIndex) == cont.HostGID {
-		return t.outside(av.DGID)
+	return t.from(qp.Container(), int(av.SGIDIndex), av.DGID)
+}
+
+// from gives the path from one of a container's addresses to a GID of another host; nil if there is none.
+func (t *Table) from(cont *verbs.Container, sgid int, g verbs.GID) *transport.Path {
+	if fromHost(cont, sgid) {
+		return t.outside(g)
 	}
 	if cont.VNI == 0 {
 		return nil
 	}
-	return t.find(cont.VNI, av.DGID)
+	return t.find(cont.VNI, g)
 }
 
-// source is the GID that a queue pair's packets come from.
-func source(qp *verbs.QP, av *verbs.AHAttr) verbs.GID {
-	gids := qp.Container().GIDs
-	if int(av.SGIDIndex) >= len(gids) {
-		return gids[0]
+// fromHost says whether this index of a container's GIDs is the host's own address, which speaks to peers that are no routers.
+func fromHost(cont *verbs.Container, sgid int) bool { return cont.HostGID != 0 && sgid == cont.HostGID }
+
+// source is the GID of a container's that packets come from. It does not change.
+func source(cont *verbs.Container, sgid int) *verbs.GID {
+	if sgid >= len(cont.GIDs) {
+		return &cont.GIDs[0]
 	}
-	return gids[av.SGIDIndex]
+	return &cont.GIDs[sgid]
 }

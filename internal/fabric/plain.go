@@ -12,7 +12,7 @@ import (
 
 // sendPlain leaves a packet to a peer that is no router. The kernel writes the IP and UDP headers; they are made up here for the ICRC, as the
 // kernel will write them: the socket's addresses and ports, and an identification that counts the packets of a run.
-func (l *lane) sendPlain(w *way, qp *verbs.QP, h *wire.Header, payload []mem.Span, n int, copyNow bool) {
+func (l *lane) sendPlain(w *way, num uint32, h *wire.Header, payload []mem.Span, n int, copyNow bool) {
 	if l.plain == nil {
 		return
 	}
@@ -30,7 +30,7 @@ func (l *lane) sendPlain(w *way, qp *verbs.QP, h *wire.Header, payload []mem.Spa
 	identify(ip, pk.Segment)
 	seal(pk, ip, u, pk.Header, int(h.Pad))
 	if l.c.Tap.Active() {
-		l.showSent(w, qp, pk, ip, u, pk.Header)
+		l.showSent(w, num, pk, ip, u, pk.Header)
 	}
 }
 
@@ -93,6 +93,9 @@ func (in *inlet) takePlain(w *engine.Worker, a *udp.Arrival) {
 // believePlain checks that the queue pair speaks to peers that are no routers, and to this one if it is connected.
 func (in *inlet) believePlain(f *flow) bool {
 	cnt := &in.c.Counters
+	if f.qpn == wire.QP1 {
+		return in.believePlainMAD(f)
+	}
 	qp := in.dev.QP(verbs.QPN(f.qpn))
 	if qp == nil || qp.Container().HostGID == 0 {
 		cnt.UnknownQP.Add(1)

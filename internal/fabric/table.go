@@ -108,18 +108,25 @@ func (t *Table) find(vni uint32, g verbs.GID) *transport.Path {
 	return nil
 }
 
+// isOutside says whether an address is that of a peer that is no router.
+func (t *Table) isOutside(a netip.Addr) bool {
+	for _, p := range t.external {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
 // outside gives a path to a peer that is no router; nil if the address is not such a peer's.
 func (t *Table) outside(g verbs.GID) *transport.Path {
 	a := g.Addr()
-	for _, p := range t.external {
-		if !p.Contains(a) {
-			continue
-		}
-		dest, err := udp.NewDest(netip.AddrPortFrom(a, RoCEPort))
-		if err != nil {
-			return nil
-		}
-		return &transport.Path{MTU: t.mtu, Tag: &way{plain: true, dest: dest, host: a, gid: g}}
+	if !t.isOutside(a) {
+		return nil
 	}
-	return nil
+	dest, err := udp.NewDest(netip.AddrPortFrom(a, RoCEPort))
+	if err != nil {
+		return nil
+	}
+	return &transport.Path{MTU: t.mtu, Tag: &way{plain: true, dest: dest, host: a, gid: g}}
 }

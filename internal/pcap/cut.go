@@ -98,7 +98,7 @@ func (c *cutter) header(op wire.Opcode) wire.Header {
 	h := wire.Header{
 		Opcode: op, PKey: 0xffff, DestQP: m.DestQP, PSN: c.psn,
 		Solicited: m.Solicited && info.Request && info.Last,
-		AckReq:    info.Service == wire.ServiceRC && info.Request && info.Last,
+		AckReq:    (info.Service == wire.ServiceRC || m.DestQP == wire.QP1) && info.Request && info.Last, // Linux sets it in MADs too
 		VA:        m.VA, RKey: m.RKey, Length: uint32(m.Length),
 		SwapAdd: m.SwapAdd, Compare: m.Compare, AtomicAck: m.Original,
 		Syndrome: m.NAK, MSN: m.MSN, QKey: m.QKey, SrcQP: m.SrcQP, Imm: m.Imm, InvRKey: m.InvRKey,
