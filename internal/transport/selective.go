@@ -138,7 +138,9 @@ func (c *Conn) repair(env *Env, p *Path) {
 	r.repaired = r.high
 }
 
-// repairReads asks again for responses that were passed over. Under mu.
+// repairReads asks again for responses that were passed over: between routers for the missing ones, of any other peer for all from the first
+// missing one of a request on. Soft-RoCE forgets what is before the range that it is last asked for again, and never answers for it
+// afterwards; so its range may only shrink from the front. Under mu.
 func (c *Conn) repairReads(env *Env, p *Path) {
 	r := c.req
 	for i := uint32(0); i < r.n && r.replies > 0; i++ {
@@ -152,6 +154,9 @@ func (c *Conn) repairReads(env *Env, p *Path) {
 		end := min(m.packets, uint32(r.acked.Diff(m.psn)))
 		for off := m.got; off < end; {
 			k, most := uint32(1), r.piece(m, off)
+			if !p.SACK {
+				k = most
+			}
 			for off+k < end && k < most && !m.has(off+k) {
 				k++
 			}
