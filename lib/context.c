@@ -1,5 +1,6 @@
 #include "context.h"
 
+#include "cm_router.h"
 #include "doorbell.h"
 #include "env.h"
 #include "memory.h"
@@ -34,7 +35,7 @@ bool context_owns(struct context *context, int fd)
 {
 	struct stat status;
 
-	if (REAL(fstat)(fd, &status) == 0 && status.st_ino == context->rings_inode &&
+	if (LIBC(fstat)(fd, &status) == 0 && status.st_ino == context->rings_inode &&
 	    status.st_dev == context->rings_device && context->open)
 		return true;
 	if (process_is_owner())
@@ -70,51 +71,20 @@ void context_vacate(int fd)
 	guard_enter(&guard);
 	pthread_mutex_lock(&contexts_lock);
 	contexts_lock_all();
+	cm_lock();
 	fd_vacate(fd);
+	cm_unlock();
 	contexts_unlock_all();
 	pthread_mutex_unlock(&contexts_lock);
 	orphan_watch();
 	guard_leave(&guard);
 }
 
-/* One line a process, of use to whoever forgot to start the router. */
-static void explain(int error)
-{
-	static _Atomic bool explained;
-
-	if (explained)
-		return;
-	explained = true;
-	if (error == EACCES || error == EPERM)
-		complain("not allowed to use the router at %s: %s; start the program with `freeflow run`",
-			 env.socket, strerror(error));
-	else
-		complain("router is not running (%s: %s): start it with `freeflow up`",
-			 env.socket, strerror(error));
-}
-
-/* What open() says: a device without its driver is no device. */
-static int errno_of_connect(int error)
-{
-	explain(error);
-	switch (error) {
-	case EACCES:
-	case EPERM:
-		return EACCES;
-	case EMFILE:
-	case ENFILE:
-	case ENOMEM:
-		return error;
-	default:
-		return ENODEV;
-	}
-}
-
 static int identify(int fd, dev_t *device, ino_t *inode)
 {
 	struct stat status;
 
-	if (REAL(fstat)(fd, &status) != 0)
+	if (LIBC(fstat)(fd, &status) != 0)
 		return errno;
 	*device = status.st_dev;
 	*inode = status.st_ino;
@@ -126,7 +96,7 @@ static int map_doorbell(struct context *context, int fd, uint64_t size)
 	struct stat status;
 	uint8_t *page;
 
-	if (size < DOORBELL_SIZE || REAL(fstat)(fd, &status) != 0 || (uint64_t)status.st_size < DOORBELL_SIZE)
+	if (size < DOORBELL_SIZE || LIBC(fstat)(fd, &status) != 0 || (uint64_t)status.st_size < DOORBELL_SIZE)
 		return EPROTO;
 	page = mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED)
@@ -165,7 +135,7 @@ static int adopt(struct context *context, struct router_reply *reply)
 
 	context->rings_fd = reply->fds[RINGS];
 	context->memory_fd = reply->fds[MEMORY];
-	REAL(close)(reply->fds[DOORBELL]);
+	LIBC(close)(reply->fds[DOORBELL]);
 	for (uint32_t i = 0; i < opened->nworkers; i++)
 		context->wake_fd[i] = reply->fds[WORKERS + i];
 	return 0;
@@ -232,14 +202,14 @@ static int establish(struct context *context)
 	if (!error) {
 		error = router_connect(&context->router);
 		if (error)
-			error = errno_of_connect(error);
+			error = router_refusal(error);
 	}
 	if (!error) {
 		reply.body = context->buffer;
 		reply.room = ROUTER_DATAGRAM_MAX;
 		error = router_call(&context->router, ROUTER_OPEN, &body, 1, &reply);
 		if (error)
-			error = errno_of_connect(error);
+			error = router_refusal(error);
 		if (!error)
 			error = adopt(context, &reply);
 		if (!error)
@@ -249,7 +219,7 @@ static int establish(struct context *context)
 	}
 	if (error) {
 		if (context->router.fd >= 0)
-			REAL(close)(context->router.fd);
+			LIBC(close)(context->router.fd);
 		context->router.fd = -1;
 		release(context);
 	}
@@ -266,10 +236,10 @@ static struct context *free_slot(void)
 
 static int show(struct context *context, int flags)
 {
-	int fd = REAL(fcntl)(context->rings_fd, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	int fd = LIBC(fcntl)(context->rings_fd, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
 
 	if (fd >= FD_MAX) {
-		REAL(close)(fd);
+		LIBC(close)(fd);
 		errno = EMFILE;
 		fd = -1;
 	}
@@ -331,7 +301,7 @@ void context_drop(uint8_t entry)
 {
 	struct context *context;
 
-	if (entry == 0 || entry == FD_HIDDEN)
+	if (entry == 0 || entry > CONTEXTS_MAX)
 		return;
 	context = &contexts[entry - 1];
 	if (--context->visible == 0)
@@ -357,7 +327,7 @@ static int join(struct context *context)
 	error = router_call(&router, ROUTER_JOIN, &body, 1, &reply);
 	router_close_fds(&reply);
 	if (error) {
-		REAL(close)(router.fd);
+		LIBC(close)(router.fd);
 		return EIO;
 	}
 	context->router = router;

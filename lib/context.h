@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#define CONTEXTS_MAX	120
+#define CONTEXTS_MAX	120		/* below FD_CM: fdtable.h */
 #define WORKERS_MAX	(ROUTER_FDS_MAX - 3)
 #define CPUS_MAX	1024
 
@@ -55,7 +55,7 @@ static inline struct context *context_of(int fd)
 {
 	uint8_t entry = fd_entry(fd);
 
-	if (likely(entry == 0) || entry == FD_HIDDEN)
+	if (likely(entry == 0) || entry > CONTEXTS_MAX)
 		return NULL;
 	return &contexts[entry - 1];
 }

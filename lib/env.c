@@ -62,7 +62,7 @@ static void print(const char *format, va_list args)
 		if (end > sizeof(line) - 2)
 			end = sizeof(line) - 2;
 		line[end++] = '\n';
-		if (REAL(write)(STDERR_FILENO, line, end) < 0)
+		if (LIBC(write)(STDERR_FILENO, line, end) < 0)
 			errno = saved;
 	}
 	errno = saved;

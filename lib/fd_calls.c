@@ -2,6 +2,8 @@
  * The calls on descriptors. For one that is not ours each is libc's own after
  * a look into fd_table.
  */
+#include "channel.h"
+#include "cm.h"
 #include "context.h"
 #include "doorbell.h"
 #include "env.h"
@@ -23,8 +25,11 @@ EXPORT ssize_t write(int fd, const void *bytes, size_t length)
 	uint32_t qp_handle;
 	int error;
 
-	if (likely(!context))
+	if (likely(!context)) {
+		if (unlikely(fd_entry(fd) == FD_CM))
+			return cm_write(fd, bytes, length);
 		return REAL(write)(fd, bytes, length);
+	}
 	if (likely(is_doorbell(bytes, length, &qp_handle))) {
 		error = doorbell_ring(context, qp_handle);
 		if (likely(!error))
@@ -37,6 +42,12 @@ EXPORT ssize_t write(int fd, const void *bytes, size_t length)
 	return uverbs_write(context, bytes, length);
 }
 
+/* What the kernel does with any file, without asking its driver. */
+static bool is_generic(unsigned long request)
+{
+	return request == FIOCLEX || request == FIONCLEX || request == FIONBIO || request == FIOASYNC;
+}
+
 /* rdma-core takes ENOTTY for a kernel that knows only the write() commands. */
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
@@ -47,7 +58,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	argument = va_arg(args, void *);
 	va_end(args);
-	if (unlikely(context) && context_owns(context, fd)) {
+	if (unlikely(context || fd_entry(fd) == FD_CM) && !is_generic(request) &&
+	    (context ? context_owns(context, fd) : channel_owns(fd))) {
 		errno = ENOTTY;
 		return -1;
 	}
@@ -86,17 +98,16 @@ EXPORT int close(int fd)
 /* A duplicate of a visible descriptor is one more. */
 static int duplicated(int from, int to)
 {
-	struct context *context = context_of(from);
+	uint8_t entry = fd_entry(from);
 
-	if (to < 0)
+	if (likely(entry == 0 && fd_entry(to) == 0) || to < 0 || !process_is_owner())
 		return to;
-	if (likely(!context)) {
-		if (unlikely(fd_entry(to)))
-			context_drop(fd_exchange(to, 0));
-		return to;
-	}
-	if (process_is_owner() && context_owns(context, from))
-		context_add(context, to);
+	if (entry == FD_CM && channel_owns(from))
+		channel_duplicated(from, to);
+	else if (context_of(from) && context_owns(context_of(from), from))
+		context_add(context_of(from), to);
+	else
+		context_drop(fd_exchange(to, 0));
 	return to;
 }
 

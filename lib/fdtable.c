@@ -47,12 +47,12 @@ static int high_number(void)
 /* Moves fd up and marks it; the old number is free afterwards. */
 static int move_up(int fd)
 {
-	int high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, high_number());
+	int high = LIBC(fcntl)(fd, F_DUPFD_CLOEXEC, high_number());
 
 	if (high < 0)
 		return -1;
 	if (high >= FD_MAX) {
-		REAL(close)(high);
+		LIBC(close)(high);
 		return -1;
 	}
 	fd_exchange(high, FD_HIDDEN);
@@ -64,7 +64,7 @@ void fd_hide(int *place)
 	int low = *place, high = move_up(low);
 
 	if (high >= 0) {
-		REAL(close)(low);
+		LIBC(close)(low);
 		*place = high;
 	} else {
 		fd_exchange(low, FD_HIDDEN);
@@ -76,9 +76,10 @@ void fd_hide(int *place)
 	pthread_mutex_unlock(&hidden_lock);
 }
 
-void fd_close_hidden(int *place)
+/* Returns the number that was hidden. */
+static int unhide(int *place)
 {
-	int fd = *place;
+	int fd;
 
 	pthread_mutex_lock(&hidden_lock);
 	for (int i = 0; i < nhidden; i++)
@@ -88,10 +89,22 @@ void fd_close_hidden(int *place)
 	*place = -1;
 	pthread_mutex_unlock(&hidden_lock);
 
-	if (fd >= 0) {
+	if (fd >= 0)
 		fd_exchange(fd, 0);
-		REAL(close)(fd);
-	}
+	return fd;
+}
+
+void fd_close_hidden(int *place)
+{
+	int fd = unhide(place);
+
+	if (fd >= 0)
+		LIBC(close)(fd);
+}
+
+void fd_forget_hidden(int *place)
+{
+	unhide(place);
 }
 
 void fd_vacate(int fd)

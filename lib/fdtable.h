@@ -4,14 +4,17 @@
  * one bounds check and one load that a descriptor is none of ours.
  *
  *   0                 not ours
- *   1 ... 254         a visible descriptor: the program's own handle of an
- *                     opened device; the value names the context
+ *   1 ... CONTEXTS_MAX
+ *                     a visible descriptor: the program's own handle of an
+ *                     opened uverbs device; the value names the context
+ *   FD_CM             a visible one of rdma_cm: a channel
  *   FD_HIDDEN         a hidden one: the program does not know it exists, so
  *                     close() answers EBADF, sweeps spare it, and it makes way
  *                     when the program wants its number
  *
  * The byte can be stale: a raw system call closes descriptors without us. So
- * whoever acts on more than a doorbell asks context_owns() (context.h) first.
+ * whoever acts on more than a doorbell asks context_owns() (context.h) or
+ * channel_owns() (channel.h) first.
  */
 #ifndef FF_FDTABLE_H
 #define FF_FDTABLE_H
@@ -22,6 +25,7 @@
 #include <stdint.h>
 
 #define FD_MAX		(1 << 20)	/* the kernel's default for fs.nr_open */
+#define FD_CM		254
 #define FD_HIDDEN	255
 
 extern uint8_t fd_table[FD_MAX];
@@ -44,6 +48,9 @@ void fd_hide(int *place);
 
 /* Closes a hidden descriptor and sets *place to -1. */
 void fd_close_hidden(int *place);
+
+/* *place is hidden no more, and -1: its number is another file's by now. */
+void fd_forget_hidden(int *place);
 
 /* Makes way if fd is hidden: for context_vacate(), inside a guard. */
 void fd_vacate(int fd);

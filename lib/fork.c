@@ -11,6 +11,7 @@
  * what peers write, from the child, until it has written to the page itself;
  * and the file's room is not reused while the context lasts.
  */
+#include "cm_router.h"
 #include "context.h"
 #include "memory.h"
 #include "orphan.h"
@@ -63,6 +64,7 @@ static void prepare(void)
 	contexts_lock_all();
 	for (int i = 0; i < CONTEXTS_MAX; i++)
 		contexts[i].forked = contexts[i].open;
+	cm_lock();
 	fd_lock_hidden();
 	guard = entered;
 
@@ -84,12 +86,13 @@ static void parent(void)
 
 	if (done[0] >= 0) {
 		/* A byte, or the end of file if the child died. */
-		REAL(close)(done[1]);
-		while (read(done[0], &byte, 1) < 0 && errno == EINTR)
+		LIBC(close)(done[1]);
+		while (LIBC(read)(done[0], &byte, 1) < 0 && errno == EINTR)
 			;
-		REAL(close)(done[0]);
+		LIBC(close)(done[0]);
 	}
 	fd_unlock_hidden();
+	cm_unlock();
 	contexts_unlock_all();
 	pthread_mutex_unlock(&memory_lock);
 	pthread_mutex_unlock(&contexts_lock);
@@ -136,6 +139,7 @@ static void become_child(void)
 	orphan_forked();
 	for (int i = 0; i < CONTEXTS_MAX; i++)
 		context_forked(&contexts[i]);
+	cm_forked();
 }
 
 static void child(void)
@@ -144,10 +148,10 @@ static void child(void)
 	if (done[0] >= 0) {
 		static const char byte;
 
-		while (REAL(write)(done[1], &byte, 1) < 0 && errno == EINTR)
+		while (LIBC(write)(done[1], &byte, 1) < 0 && errno == EINTR)
 			;
-		REAL(close)(done[0]);
-		REAL(close)(done[1]);
+		LIBC(close)(done[0]);
+		LIBC(close)(done[1]);
 	}
 
 	struct guard leaving = guard;

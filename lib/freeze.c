@@ -52,9 +52,9 @@ static int open_fault_fd(void)
 
 		if (fd < 0)
 			continue;
-		if (REAL(ioctl)(fd, UFFDIO_API, &api) == 0)
+		if (LIBC(ioctl)(fd, UFFDIO_API, &api) == 0)
 			return fd;
-		REAL(close)(fd);
+		LIBC(close)(fd);
 	}
 	return -1;
 }
@@ -73,8 +73,8 @@ void freeze_begin(struct freeze *freeze, void *start, size_t length)
 		debug("no userfaultfd: writes during a registration may be lost");
 		return;
 	}
-	if (REAL(ioctl)(freeze->fd, UFFDIO_REGISTER, &registration) != 0 ||
-	    REAL(ioctl)(freeze->fd, UFFDIO_WRITEPROTECT, &protect) != 0) {
+	if (LIBC(ioctl)(freeze->fd, UFFDIO_REGISTER, &registration) != 0 ||
+	    LIBC(ioctl)(freeze->fd, UFFDIO_WRITEPROTECT, &protect) != 0) {
 		debug("userfaultfd refuses: %m");
 		freeze_end(freeze);
 	}
@@ -84,6 +84,6 @@ void freeze_begin(struct freeze *freeze, void *start, size_t length)
 void freeze_end(struct freeze *freeze)
 {
 	if (freeze->fd >= 0)
-		REAL(close)(freeze->fd);
+		LIBC(close)(freeze->fd);
 	freeze->fd = -1;
 }

@@ -10,7 +10,8 @@
  *
  *   contexts_lock   which contexts exist           context.c
  *   memory_lock     pieces and registrations       memory.c
- *   context.lock    the connection to the router   context.c
+ *   context.lock    a context's connection         context.c
+ *   cm_lock()       the connection for rdma_cm     cm_router.c
  *   hidden_lock     which descriptors are hidden   fdtable.c
  *
  * Nothing is allocated with malloc() under a lock: the program's allocator may

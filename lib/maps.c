@@ -31,13 +31,13 @@ static int query(int fd, uintptr_t address, struct mapping *mapping)
 		.name_size = sizeof(name), .name = (uintptr_t)name,
 	};
 
-	if (REAL(ioctl)(fd, MAP_QUERY, &q) != 0) {
+	if (LIBC(ioctl)(fd, MAP_QUERY, &q) != 0) {
 		/* A name longer than the room: that of a file. */
 		if (errno != ENAMETOOLONG && errno != E2BIG)
 			return errno;
 		q.name_size = 0;
 		q.name = 0;
-		if (REAL(ioctl)(fd, MAP_QUERY, &q) != 0)
+		if (LIBC(ioctl)(fd, MAP_QUERY, &q) != 0)
 			return errno;
 		strcpy(name, "/");
 	} else if (q.name_size == 0) {
@@ -84,7 +84,7 @@ static int read_text(struct maps *maps)
 			if (error)
 				return error;
 		}
-		n = read(maps->fd, maps->text + maps->length, maps->room - maps->length - 1);
+		n = LIBC(read)(maps->fd, maps->text + maps->length, maps->room - maps->length - 1);
 		if (n < 0)
 			return errno;
 		if (n == 0)
@@ -118,7 +118,7 @@ void maps_close(struct maps *maps)
 	if (maps->text)
 		REAL(munmap)(maps->text, maps->room);
 	if (maps->fd >= 0)
-		REAL(close)(maps->fd);
+		LIBC(close)(maps->fd);
 	memset(maps, 0, sizeof(*maps));
 	maps->fd = -1;
 }
@@ -253,6 +253,6 @@ int pages_visit(uintptr_t start, uintptr_t end, page_run_visitor *visit, void *a
 	}
 	if (run && !result)
 		result = visit(run, end, argument);
-	REAL(close)(fd);
+	LIBC(close)(fd);
 	return result;
 }

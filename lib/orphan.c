@@ -36,8 +36,8 @@ static void wake(void)
 	struct stat status;
 	int fd = wake_write;
 
-	if (fd >= 0 && REAL(fstat)(fd, &status) == 0 && status.st_ino == wake_inode &&
-	    REAL(write)(fd, "", 1) < 0)
+	if (fd >= 0 && LIBC(fstat)(fd, &status) == 0 && status.st_ino == wake_inode &&
+	    LIBC(write)(fd, "", 1) < 0)
 		return;		/* the pipe is full: it wakes anyway */
 }
 
@@ -67,7 +67,7 @@ static bool hung_up(int fd)
 {
 	struct pollfd polled = { fd, 0, 0 };
 
-	return poll(&polled, 1, 0) > 0;
+	return LIBC(poll)(&polled, 1, 0) > 0;
 }
 
 /* Marks contexts whose connection ended. What poll() said may be outdated. */
@@ -143,9 +143,9 @@ static void *watch(void *argument)
 		if (any_dead)
 			flushed = flush_dead();
 		pause = next_timeout(any_dead, flushed, pause);
-		if (poll(polled, n, pause) > 0) {
+		if (LIBC(poll)(polled, n, pause) > 0) {
 			if (polled[0].revents & POLLIN)
-				while (read(polled[0].fd, drained, sizeof(drained)) > 0)
+				while (LIBC(read)(polled[0].fd, drained, sizeof(drained)) > 0)
 					;
 			if (polled[0].revents & ~POLLIN) {
 				wake_read = -1;		/* swept away by a raw system call */
@@ -166,7 +166,7 @@ static int open_pipe(void)
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
 		return -1;
-	REAL(fstat)(ends[0], &status);
+	LIBC(fstat)(ends[0], &status);
 	wake_inode = status.st_ino;
 	wake_read = ends[0];
 	wake_write = ends[1];

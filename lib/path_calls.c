@@ -3,6 +3,7 @@
  * rest is libc's. glibc's own fopen(), opendir(), scandir(), glob() and
  * realpath() call its internal open(), so each has to be here by itself.
  */
+#include "channel.h"
 #include "context.h"
 #include "env.h"
 #include "paths.h"
@@ -23,42 +24,35 @@ int eaccess(const char *path, int mode);
 /* Why this thread's last attempt to open the device failed. */
 static __thread int refused;
 
-static int open_device(const char *placeholder, int flags)
+static int open_device(enum device device, int flags)
 {
-	int fd;
+	int fd = device == DEVICE_RDMA_CM ? channel_open(flags) : context_open(flags);
 
-	if (REAL(access)(placeholder, F_OK) != 0)
-		return -1;
-	fd = context_open(flags);
 	refused = fd < 0 ? errno : 0;
 	return fd;
-}
-
-/* "uverbs0" relative to a directory that is the tree's own. */
-static bool may_be_relative_device(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return path[0] != '/' && strcmp(slash ? slash + 1 : path, "uverbs0") == 0;
 }
 
 static int open_at(int directory, const char *path, int flags, mode_t mode)
 {
 	char buffer[PATH_MAX];
 	const char *mapped = path_map(path, buffer);
+	enum device device = DEVICE_NONE;
 	struct stat status;
 	int fd;
 
 	if (!mapped)
 		return -1;
-	if (unlikely(env.root && mapped == buffer && !(flags & O_PATH) && path_is_uverbs(mapped)))
-		return open_device(mapped, flags);
+	if (unlikely(env.root && mapped == buffer && !(flags & O_PATH)))
+		device = path_device(mapped);
+	if (device != DEVICE_NONE)
+		return REAL(access)(mapped, F_OK) == 0 ? open_device(device, flags) : -1;
 
 	fd = REAL(openat)(directory, mapped, flags, mode);
-	if (unlikely(env.root && fd >= 0 && !(flags & O_PATH) && may_be_relative_device(path)) &&
-	    REAL(fstat)(fd, &status) == 0 && file_is_uverbs(&status)) {
-		REAL(close)(fd);
-		fd = context_open(flags);
+	/* Relative to a directory that is the tree's own. */
+	if (unlikely(env.root && fd >= 0 && !(flags & O_PATH) && path[0] != '/' && path_may_be_device(path)) &&
+	    LIBC(fstat)(fd, &status) == 0 && (device = file_device(&status)) != DEVICE_NONE) {
+		LIBC(close)(fd);
+		fd = open_device(device, flags);
 	}
 	return fd;
 }

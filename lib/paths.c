@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #define UVERBS	"/dev/infiniband/uverbs0"
 #define RDMA_CM	"/dev/infiniband/rdma_cm"
@@ -114,36 +115,75 @@ void path_strip(char *path)
 	path[path_strip_bytes(path, length)] = '\0';
 }
 
-bool path_is_uverbs(const char *mapped)
-{
-	const char *rest;
+static const struct {
+	const char *path;
+	unsigned int major, minor;
+} devices[DEVICES] = {
+	[DEVICE_UVERBS] = { UVERBS, 231, 192 },
+	[DEVICE_RDMA_CM] = { RDMA_CM, 10, 60 },
+};
 
-	if (!env.root || strncmp(mapped, env.root, env.root_length) != 0)
-		return false;
-	rest = after_prefix(mapped + env.root_length, UVERBS);
-	return rest && *rest == '\0';
+dev_t device_number(enum device device)
+{
+	return makedev(devices[device].major, devices[device].minor);
 }
 
-bool file_is_uverbs(const struct stat *file)
+enum device path_device(const char *mapped)
 {
-	static _Atomic dev_t device;
-	static _Atomic ino_t inode;
+	if (!env.root || strncmp(mapped, env.root, env.root_length) != 0)
+		return DEVICE_NONE;
+	for (int i = DEVICE_NONE + 1; i < DEVICES; i++) {
+		const char *rest = after_prefix(mapped + env.root_length, devices[i].path);
 
-	if (!env.root || !S_ISREG(file->st_mode))
-		return false;
-
-	if (unlikely(inode == 0)) {
-		char path[PATH_MAX];
-		struct stat placeholder;
-		int saved = errno;
-
-		if (snprintf(path, sizeof(path), "%s" UVERBS, env.root) >= PATH_MAX ||
-		    REAL(stat)(path, &placeholder) != 0) {
-			errno = saved;
-			return false;
-		}
-		device = placeholder.st_dev;
-		inode = placeholder.st_ino;
+		if (rest && *rest == '\0')
+			return i;
 	}
-	return file->st_ino == inode && file->st_dev == device;
+	return DEVICE_NONE;
+}
+
+bool path_may_be_device(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	for (int i = DEVICE_NONE + 1; i < DEVICES; i++)
+		if (strcmp(name, strrchr(devices[i].path, '/') + 1) == 0)
+			return true;
+	return false;
+}
+
+static struct placeholder {
+	_Atomic dev_t device;
+	_Atomic ino_t inode;		/* 0: not looked at yet, or not there */
+} placeholders[DEVICES];
+
+static bool find_placeholder(int device)
+{
+	struct placeholder *placeholder = &placeholders[device];
+	char path[PATH_MAX];
+	struct stat status;
+	int saved = errno;
+
+	if (likely(placeholder->inode != 0))
+		return true;
+	if (snprintf(path, sizeof(path), "%s%s", env.root, devices[device].path) >= PATH_MAX ||
+	    REAL(stat)(path, &status) != 0) {
+		errno = saved;
+		return false;
+	}
+	placeholder->device = status.st_dev;
+	placeholder->inode = status.st_ino;
+	return true;
+}
+
+enum device file_device(const struct stat *file)
+{
+	/* Placeholders are empty: so are few files, and those are looked at. */
+	if (!env.root || !S_ISREG(file->st_mode) || file->st_size != 0)
+		return DEVICE_NONE;
+	for (int i = DEVICE_NONE + 1; i < DEVICES; i++)
+		if (find_placeholder(i) && file->st_ino == placeholders[i].inode &&
+		    file->st_dev == placeholders[i].device)
+			return i;
+	return DEVICE_NONE;
 }

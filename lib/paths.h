@@ -25,10 +25,19 @@ void path_strip(char *path);
 /* The same for text of a known length that no zero ends: the new length. */
 size_t path_strip_bytes(char *text, size_t length);
 
-/* Whether a path out of path_map() is the placeholder of the uverbs device. */
-bool path_is_uverbs(const char *mapped);
+/* The virtual devices: each has a placeholder file in the tree. */
+enum device { DEVICE_NONE, DEVICE_UVERBS, DEVICE_RDMA_CM, DEVICES };
 
-/* Whether a file is that placeholder, reached by whatever name. */
-bool file_is_uverbs(const struct stat *file);
+/* The device whose placeholder a path out of path_map() is. */
+enum device path_device(const char *mapped);
+
+/* The device whose placeholder a file is, reached by whatever name. */
+enum device file_device(const struct stat *file);
+
+/* Whether a path's last component is the name of a device. */
+bool path_may_be_device(const char *path);
+
+/* The number that sysfs gives for the device. */
+dev_t device_number(enum device device);
 
 #endif

@@ -1,8 +1,10 @@
 #include "real.h"
 
 #include <dlfcn.h>
+#include <gnu/lib-names.h>
 
 struct real real;
+struct libc libc;
 
 /*
  * Threads may bind at the same time before the constructor has run: they store
@@ -10,11 +12,18 @@ struct real real;
  */
 void real_bind(void)
 {
-#define X(name) \
+	void *handle = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+
+#define BIND(table, from, name) \
 	do { \
-		void *found = dlsym(RTLD_NEXT, #name); \
-		__atomic_store(&real.name, (__typeof__(&name) *)&found, __ATOMIC_RELAXED); \
+		void *found = dlsym(from, #name); \
+		__atomic_store(&table.name, (__typeof__(&name) *)&found, __ATOMIC_RELAXED); \
 	} while (0);
+#define X(name) BIND(real, RTLD_NEXT, name)
 	REAL_FUNCTIONS(X)
 #undef X
+#define X(name) BIND(libc, handle ? handle : RTLD_NEXT, name)
+	LIBC_FUNCTIONS(X)
+#undef X
+#undef BIND
 }

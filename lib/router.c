@@ -61,16 +61,16 @@ int router_connect(struct router *router)
 	if (error)
 		return error;
 
-	fd = REAL(socket)(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-	    REAL(fstat)(fd, &status) != 0) {
+	fd = LIBC(socket)(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || LIBC(connect)(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+	    LIBC(fstat)(fd, &status) != 0) {
 		error = errno;
 		if (fd >= 0)
-			REAL(close)(fd);
+			LIBC(close)(fd);
 		fd = -1;
 	}
 	if (directory >= 0)
-		REAL(close)(directory);
+		LIBC(close)(directory);
 	if (error)
 		return error;
 
@@ -81,23 +81,50 @@ int router_connect(struct router *router)
 	return 0;
 }
 
+/* One line a process, of use to whoever forgot to start the router. */
+static void explain(int error)
+{
+	static _Atomic bool explained;
+
+	if (explained)
+		return;
+	explained = true;
+	if (error == EACCES || error == EPERM)
+		complain("not allowed to use the router at %s: %s; start the program with `freeflow run`",
+			 env.socket, strerror(error));
+	else
+		complain("router is not running (%s: %s): start it with `freeflow up`",
+			 env.socket, strerror(error));
+}
+
+/* A device without its driver is no device. */
+int router_refusal(int error)
+{
+	switch (error) {
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return error;
+	case EOPNOTSUPP:
+		return ENODEV;
+	}
+	explain(error);
+	return error == EACCES || error == EPERM ? EACCES : ENODEV;
+}
+
 void router_close_fds(struct router_reply *reply)
 {
 	for (int i = 0; i < reply->nfds; i++)
 		if (reply->fds[i] >= 0)
-			REAL(close)(reply->fds[i]);
+			LIBC(close)(reply->fds[i]);
 	reply->nfds = 0;
 }
 
-/*
- * A program that closes descriptors by raw system calls may have closed ours
- * and put another file in its place.
- */
-static bool still_ours(const struct router *router)
+bool router_is_ours(const struct router *router)
 {
 	struct stat status;
 
-	return router->fd >= 0 && REAL(fstat)(router->fd, &status) == 0 &&
+	return router->fd >= 0 && LIBC(fstat)(router->fd, &status) == 0 &&
 	       S_ISSOCK(status.st_mode) && status.st_ino == router->inode;
 }
 
@@ -118,7 +145,7 @@ static int send_request(struct router *router, enum router_op op, const struct i
 	header.length = (uint32_t)length;
 
 	do
-		sent = sendmsg(router->fd, &message, MSG_NOSIGNAL);
+		sent = LIBC(sendmsg)(router->fd, &message, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno == EFAULT)
 		return EFAULT;		/* the program's own pointer; nothing was sent */
@@ -141,7 +168,7 @@ static void take_fds(struct msghdr *message, struct router_reply *reply)
 			if (reply->nfds < ROUTER_FDS_MAX)
 				reply->fds[reply->nfds++] = fd;
 			else
-				REAL(close)(fd);
+				LIBC(close)(fd);
 		}
 	}
 }
@@ -163,7 +190,7 @@ static int receive_reply(struct router *router, enum router_op op, struct router
 	reply->nfds = 0;
 	reply->length = 0;
 	do
-		got = recvmsg(router->fd, &message, MSG_CMSG_CLOEXEC);
+		got = LIBC(recvmsg)(router->fd, &message, MSG_CMSG_CLOEXEC);
 	while (got < 0 && errno == EINTR);
 	if (got > 0)
 		take_fds(&message, reply);
@@ -188,7 +215,7 @@ int router_call(struct router *router, enum router_op op,
 
 	reply->nfds = 0;
 	reply->length = 0;
-	if (router->broken || !still_ours(router)) {
+	if (router->broken || !router_is_ours(router)) {
 		router->broken = true;
 		return EIO;
 	}

@@ -25,6 +25,8 @@ enum router_op {
 	ROUTER_MEM_FREE = 5,
 	ROUTER_UNSHARE = 6,
 	ROUTER_DOORBELL = 7,
+	ROUTER_OPEN_CM = 8,
+	ROUTER_CM_COMMAND = 9,
 };
 
 struct router {
@@ -44,6 +46,19 @@ struct router_reply {
 
 /* 0 or an errno. The descriptor is close-on-exec and not yet hidden. */
 int router_connect(struct router *router);
+
+/*
+ * Whether the descriptor is still the connection: a program that closes
+ * descriptors by raw system calls may have closed it and put another file in
+ * its place.
+ */
+bool router_is_ours(const struct router *router);
+
+/*
+ * What open() of a device says when connecting, or the request to open, failed
+ * with error; tells the user once what to do about it.
+ */
+int router_refusal(int error);
 
 /*
  * Sends a request, waits for its reply: 0 or an errno, the router's own or EIO

@@ -1,17 +1,15 @@
 /*
- * The stat family. The device's placeholder is a regular file, and its opened
- * descriptor a memory file; the program is told that both are the character
- * device that sysfs speaks of.
+ * The stat family. A device's placeholder is a regular file, and its opened
+ * descriptor a memory file or a socket; the program is told that both are the
+ * character device that sysfs speaks of.
  */
+#include "channel.h"
 #include "context.h"
 #include "paths.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-
-#define UVERBS_MAJOR 231
-#define UVERBS_MINOR 192
 
 int __xstat(int version, const char *path, struct stat *status);
 int __xstat64(int version, const char *path, struct stat64 *status);
@@ -24,25 +22,31 @@ int __fxstatat64(int version, int directory, const char *path, struct stat64 *st
 
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "a 64-bit system");
 
-static void disguise(struct stat *status)
+static void disguise(struct stat *status, enum device device)
 {
 	status->st_mode = S_IFCHR | 0666;
-	status->st_rdev = makedev(UVERBS_MAJOR, UVERBS_MINOR);
+	status->st_rdev = device_number(device);
 	status->st_size = 0;
 	status->st_blocks = 0;
 }
 
-static bool is_visible(int fd)
+/* The device that a descriptor is the program's handle of. */
+static enum device visible_device(int fd)
 {
 	struct context *context = context_of(fd);
 
-	return unlikely(context) && context_owns(context, fd);
+	if (unlikely(context))
+		return context_owns(context, fd) ? DEVICE_UVERBS : DEVICE_NONE;
+	if (unlikely(fd_entry(fd) == FD_CM))
+		return channel_owns(fd) ? DEVICE_RDMA_CM : DEVICE_NONE;
+	return DEVICE_NONE;
 }
 
 static int stat_at(int directory, const char *path, struct stat *status, int flags)
 {
 	char buffer[PATH_MAX];
 	const char *mapped = path_map(path, buffer);
+	enum device device;
 	int result;
 
 	if (!mapped && path)
@@ -50,10 +54,11 @@ static int stat_at(int directory, const char *path, struct stat *status, int fla
 	result = REAL(fstatat)(directory, mapped, status, flags);
 	if (result != 0)
 		return result;
-	if (file_is_uverbs(status))
-		disguise(status);
-	else if (directory >= 0 && (flags & AT_EMPTY_PATH) && is_visible(directory) && (!path || !*path))
-		disguise(status);
+	device = file_device(status);
+	if (device == DEVICE_NONE && directory >= 0 && (flags & AT_EMPTY_PATH) && (!path || !*path))
+		device = visible_device(directory);
+	if (device != DEVICE_NONE)
+		disguise(status, device);
 	return 0;
 }
 
@@ -90,9 +95,10 @@ EXPORT int fstatat64(int directory, const char *restrict path, struct stat64 *re
 EXPORT int fstat(int fd, struct stat *status)
 {
 	int result = REAL(fstat)(fd, status);
+	enum device device = result == 0 ? visible_device(fd) : DEVICE_NONE;
 
-	if (result == 0 && is_visible(fd))
-		disguise(status);
+	if (device != DEVICE_NONE)
+		disguise(status, device);
 	return result;
 }
 
@@ -152,25 +158,26 @@ EXPORT int statx(int directory, const char *restrict path, int flags, unsigned i
 	char buffer[PATH_MAX];
 	const char *mapped = path_map(path, buffer);
 	struct stat plain = { 0 };
-	bool device;
+	enum device device;
 	int result;
 
 	if (!mapped)
 		return -1;
-	result = REAL(statx)(directory, mapped, flags, mask | STATX_INO | STATX_TYPE, status);
+	result = REAL(statx)(directory, mapped, flags, mask | STATX_INO | STATX_TYPE | STATX_SIZE, status);
 	if (result != 0)
 		return result;
 
 	plain.st_mode = status->stx_mode;
 	plain.st_ino = status->stx_ino;
+	plain.st_size = (off_t)status->stx_size;
 	plain.st_dev = makedev(status->stx_dev_major, status->stx_dev_minor);
-	device = file_is_uverbs(&plain);
-	if (!device && directory >= 0 && (flags & AT_EMPTY_PATH) && !*path)
-		device = is_visible(directory);
-	if (device) {
+	device = file_device(&plain);
+	if (device == DEVICE_NONE && directory >= 0 && (flags & AT_EMPTY_PATH) && !*path)
+		device = visible_device(directory);
+	if (device != DEVICE_NONE) {
 		status->stx_mode = S_IFCHR | 0666;
-		status->stx_rdev_major = UVERBS_MAJOR;
-		status->stx_rdev_minor = UVERBS_MINOR;
+		status->stx_rdev_major = major(device_number(device));
+		status->stx_rdev_minor = minor(device_number(device));
 		status->stx_size = 0;
 		status->stx_blocks = 0;
 	}

@@ -129,7 +129,7 @@ static int create_cq(struct context *context, const struct command *command)
 		return EINVAL;
 	memcpy(&channel, command->core + at, sizeof(channel));
 	if (channel >= 0) {
-		if (REAL(fstat)(channel, &status) != 0 || !S_ISSOCK(status.st_mode))
+		if (LIBC(fstat)(channel, &status) != 0 || !S_ISSOCK(status.st_mode))
 			return EBADF;
 		extra.aux = status.st_ino;
 	}

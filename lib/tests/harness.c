@@ -66,6 +66,9 @@ static void put_file(const char *root, const char *path, const char *content)
 static void make_tree(const char *root)
 {
 	put_file(root, DEVICE, "");
+	put_file(root, "/dev/infiniband/rdma_cm", "");
+	put_file(root, "/sys/class/misc/rdma_cm/abi_version", "4\n");
+	put_file(root, "/sys/class/misc/rdma_cm/dev", "10:60\n");
 	put_file(root, "/sys/class/infiniband_verbs/abi_version", "6\n");
 	put_file(root, "/sys/class/infiniband_verbs/uverbs0/dev", "231:192\n");
 	put_file(root, "/sys/class/infiniband_verbs/uverbs0/ibdev", "rxe0\n");

@@ -37,4 +37,35 @@ struct mock_response {
 	uint64_t value[4];
 };
 
+/*
+ * The rdma_cm device of the mock (mockcm.c) has no connections: events are
+ * numbers, and commands do what a test needs.
+ *
+ *   CREATE_ID	-> id: how many were made on the channel
+ *   GET_EVENT	-> uid: the event's number; EAGAIN if none waits
+ *   DESTROY_ID	withdraws as many events as id says -> how many those were
+ *   MIGRATE_ID	moves so many from the old channel -> how many those were
+ *   NOTIFY	fails with the errno that event says
+ *   SET_OPTION	nothing
+ *   QUERY	one of the following by its option, with its id as argument
+ */
+enum mock_cm_option {
+	MOCK_CM_LAST = 0x100,	/* -> the body of the CM_COMMAND before this one */
+	MOCK_CM_POST,		/* so many events */
+	MOCK_CM_POST_LATER,	/* one event, after so many milliseconds */
+	MOCK_CM_FALSE_TOKEN,	/* a token without an event */
+	MOCK_CM_LONG,		/* -> more bytes than there is room for: 0x5a */
+	MOCK_CM_STATS,		/* -> struct mock_cm_stats */
+	MOCK_CM_SLOW,		/* so many microseconds -> the argument, u32 */
+	MOCK_CM_DIE_NEXT,	/* the router kills itself on the next request */
+};
+
+struct mock_cm_stats {
+	uint32_t channels;	/* that some process holds open */
+	uint32_t connections;	/* to the router, of all kinds */
+	uint32_t waiting;	/* events on the channel asked about */
+	uint32_t pid;		/* the router's */
+	uint32_t stray;		/* messages that came in by channels' own sockets */
+};
+
 #endif

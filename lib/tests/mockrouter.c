@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "mock.h"
+#include "mockcm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -556,12 +558,43 @@ static int op_unshare(struct mock_context *c, pid_t pid)
 	return 0;
 }
 
+static int op_open_cm(void)
+{
+	uint64_t inode;
+	int error, fd;
+
+	if (request.length != 8 || *(uint32_t *)request.body != 1)
+		return EPROTONOSUPPORT;
+	error = mockcm_open(&inode, &fd);
+	if (error)
+		return error;
+	answer(&inode, sizeof(inode));
+	add_fd(fd, true);
+	return 0;
+}
+
+static int op_cm_command(void)
+{
+	struct mockcm_answer cm = { .bytes = reply.body + 8, .connections = (uint32_t)nconnections };
+	int error = mockcm_command(request.body, request.length, &cm);
+
+	die_next |= cm.die_next;
+	((uint32_t *)reply.body)[0] = cm.tokens;
+	((uint32_t *)reply.body)[1] = 0;
+	reply.length = 8 + cm.length;
+	return error;
+}
+
 static int dispatch(struct connection *connection)
 {
 	if (request.op == 1)
 		return op_open(connection);
 	if (request.op == 2)
 		return op_join(connection);
+	if (request.op == 8)
+		return op_open_cm();
+	if (request.op == 9)
+		return op_cm_command();
 	if (!connection->context)
 		return EPROTO;
 	switch (request.op) {
@@ -603,7 +636,9 @@ static bool serve(struct connection *connection)
 		return false;
 	if (die_next)
 		kill(getpid(), SIGKILL);
-	reply = (struct reply){ .op = request.op, .seq = (uint32_t)request.seq };
+	reply.op = request.op;
+	reply.seq = (uint32_t)request.seq;
+	reply.length = 0;
 	nreply_fds = 0;
 	reply.error = dispatch(connection);
 	if (reply.error)
@@ -633,6 +668,15 @@ static void hang_up(int i)
 		free_context(c);
 }
 
+static void lift_limit(void)
+{
+	struct rlimit limit;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -640,6 +684,7 @@ int main(int argc, char **argv)
 
 	CHECK(argc == 2);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	lift_limit();
 	/* The name appears once connections are welcome. */
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s.new", argv[1]);
 	CHECK(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 64) == 0);
@@ -650,7 +695,7 @@ int main(int argc, char **argv)
 
 		for (int i = 0; i < n; i++)
 			polled[i + 1] = (struct pollfd){ connections[i].fd, POLLIN, 0 };
-		CHECK(poll(polled, (nfds_t)n + 1, -1) > 0);
+		CHECK(poll(polled, (nfds_t)n + 1, mockcm_tick()) >= 0);
 		for (int i = n; i-- > 0;)
 			if (polled[i + 1].revents && !serve(&connections[i]))
 				hang_up(i);

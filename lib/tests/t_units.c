@@ -6,6 +6,7 @@
 #include "maps.h"
 #include "paths.h"
 #include "pieces.h"
+#include "ucm.h"
 #include "harness.h"
 
 #include <errno.h>
@@ -88,8 +89,13 @@ static void the_root_is_stripped(void)
 	path_strip(other);
 	CHECK(strcmp(path, "/sys/class") == 0 && strcmp(real, "/dev") == 0 && strcmp(other, "/rr/sys") == 0);
 	CHECK(path_strip_bytes(bytes, 6) == 4 && memcmp(bytes, "/abc", 4) == 0);
-	CHECK(path_is_uverbs("/r/dev/infiniband/uverbs0") && path_is_uverbs("/r/dev//infiniband/uverbs0"));
-	CHECK(!path_is_uverbs("/r/dev/infiniband/uverbs00") && !path_is_uverbs("/dev/infiniband/uverbs0"));
+	CHECK(path_device("/r/dev/infiniband/uverbs0") == DEVICE_UVERBS);
+	CHECK(path_device("/r/dev//infiniband/uverbs0") == DEVICE_UVERBS);
+	CHECK(path_device("/r/dev/infiniband/rdma_cm") == DEVICE_RDMA_CM);
+	CHECK(path_device("/r/dev/infiniband/uverbs00") == DEVICE_NONE && path_device("/r/dev/infiniband") == DEVICE_NONE);
+	CHECK(path_device("/dev/infiniband/uverbs0") == DEVICE_NONE);
+	CHECK(path_may_be_device("rdma_cm") && path_may_be_device("x/uverbs0") && !path_may_be_device("uverbs"));
+	CHECK(device_number(DEVICE_RDMA_CM) == makedev(10, 60) && device_number(DEVICE_UVERBS) == makedev(231, 192));
 	env.root = NULL;
 }
 
@@ -209,6 +215,38 @@ static void commands_are_parsed(void)
 	CHECK(command_parse(&c, &legacy, sizeof(legacy)) == EINVAL);
 }
 
+/* Each kind of command: where its response goes, and what else is in it. */
+static void cm_commands_are_parsed(void)
+{
+	static const struct { uint32_t number; size_t length, response; } table[] = {
+		{ RDMA_USER_CM_CMD_CREATE_ID, 24, 8 }, { RDMA_USER_CM_CMD_DESTROY_ID, 16, 0 },
+		{ RDMA_USER_CM_CMD_QUERY_ROUTE, 16, 0 }, { RDMA_USER_CM_CMD_INIT_QP_ATTR, 16, 0 },
+		{ RDMA_USER_CM_CMD_JOIN_IP_MCAST, 48, 0 }, { RDMA_USER_CM_CMD_LEAVE_MCAST, 16, 0 },
+		{ RDMA_USER_CM_CMD_JOIN_MCAST, 152, 0 }, { RDMA_USER_CM_CMD_QUERY, 16, 0 },
+		{ RDMA_USER_CM_CMD_BIND_IP, 40, SIZE_MAX }, { RDMA_USER_CM_CMD_RESOLVE_IP, 64, SIZE_MAX },
+		{ RDMA_USER_CM_CMD_CONNECT, 288, SIZE_MAX }, { RDMA_USER_CM_CMD_ACCEPT, 296, SIZE_MAX },
+		{ RDMA_USER_CM_CMD_LISTEN, 8, SIZE_MAX }, { 0xffffffff, 0, SIZE_MAX },
+	};
+	struct { struct rdma_ucm_cmd_hdr header; uint8_t body[400]; } c;
+	struct ucm u;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		bool responds = table[i].response != SIZE_MAX;
+
+		memset(&c, 0xee, sizeof(c));
+		c.header = (struct rdma_ucm_cmd_hdr){ table[i].number, (uint16_t)table[i].length, 12 };
+		if (responds)
+			memcpy(c.body + table[i].response, &(uint64_t){ 0x1000 }, 8);
+		CHECK(ucm_parse(&u, &c, 8 + table[i].length) == 0 && u.number == table[i].number);
+		CHECK(u.length == 8 + table[i].length && u.old_channel == -1 && u.option_length == 0);
+		CHECK(u.response == (responds ? (void *)0x1000 : NULL) && u.response_room == (responds ? 12 : 0));
+		CHECK(ucm_parse(&u, &c, 7 + table[i].length) == EINVAL);
+		c.header.in = (uint16_t)(table[i].response + 7);
+		CHECK(!responds || ucm_parse(&u, &c, sizeof(c)) == EINVAL);
+	}
+	CHECK(sizeof(struct rdma_ucm_connect) == 288 && sizeof(struct rdma_ucm_accept) == 296);
+}
+
 static const struct test tests[] = {
 	TEST(prefixes_match_whole_components),
 	TEST(the_root_is_stripped),
@@ -217,6 +255,7 @@ static const struct test tests[] = {
 	TEST(the_text_is_searched),
 	TEST(pieces_are_kept_sorted),
 	TEST(commands_are_parsed),
+	TEST(cm_commands_are_parsed),
 };
 
 int main(int argc, char **argv)
