@@ -20,6 +20,8 @@ const (
 	DeviceName   = "rxe0"
 	UverbsName   = "uverbs0"
 	UverbsDevice = "231:192" // major and minor of the kernel's own uverbs0
+	CMName       = "rdma_cm"
+	CMDevice     = "10:60" // of the kernel's own rdma_cm
 	NetDevice    = "eth0"
 )
 
@@ -59,6 +61,7 @@ func WriteTree(root string, t Tree) error {
 
 	w := treeWriter{root: dir, kept: make(map[string]bool)}
 	w.verbs()
+	w.cm()
 	w.device(t)
 	w.port(t)
 	w.removeStale()
@@ -73,6 +76,7 @@ const (
 	verbsDir  = "sys/class/infiniband_verbs"
 	deviceDir = "sys/class/infiniband/" + DeviceName
 	portDir   = deviceDir + "/ports/1"
+	cmDir     = "sys/class/misc/" + CMName
 	devDir    = "dev/infiniband"
 )
 
@@ -89,6 +93,12 @@ func (w *treeWriter) verbs() {
 	w.file(verbsDir+"/"+UverbsName+"/ibdev", DeviceName)
 	w.file(verbsDir+"/"+UverbsName+"/abi_version", "2")
 	w.write(devDir+"/"+UverbsName, nil, 0o666)
+}
+
+func (w *treeWriter) cm() {
+	w.file(cmDir+"/abi_version", "4")
+	w.file(cmDir+"/dev", CMDevice)
+	w.write(devDir+"/"+CMName, nil, 0o666)
 }
 
 func (w *treeWriter) device(t Tree) {

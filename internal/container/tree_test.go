@@ -39,7 +39,10 @@ var golden = map[string]string{
 	"sys/class/infiniband/rxe0/ports/1/gid_attrs/types/1": "RoCE v2\n",
 	"sys/class/infiniband/rxe0/ports/1/gid_attrs/ndevs/0": "eth0\n",
 	"sys/class/infiniband/rxe0/ports/1/gid_attrs/ndevs/1": "eth0\n",
+	"sys/class/misc/rdma_cm/abi_version":                  "4\n",
+	"sys/class/misc/rdma_cm/dev":                          "10:60\n",
 	"dev/infiniband/uverbs0":                              "",
+	"dev/infiniband/rdma_cm":                              "",
 	"birthday":                                            "",
 }
 
