@@ -1,45 +1,63 @@
 package policy
 
-import "github.com/freeflow-rdma/freeflow/internal/qos"
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // Set is all policies of a cluster, ready to be asked. The zero value, and nil, are those of a cluster without policies.
-type Set struct{}
+type Set struct {
+	list   []compiled // all but access policies, by kind, order and name
+	lookup *index     // of the list
+	nets   map[string]*rules
+}
+
+// compiled is one policy, with what is asked of it often.
+type compiled struct {
+	Policy
+	rank uint8
+	says []saying
+}
 
 // Compile makes a Set. A policy that makes no sense is left out, and named in the error; the Set holds the others.
-func Compile(_ []Policy) (*Set, error) { return &Set{}, nil }
-
-// Params is what holds for a container.
-func (s *Set) Params(c Subject) qos.Params {
-	p := qos.Default()
-	p.Tenant = c.Tenant
-	return p
+func Compile(list []Policy) (*Set, error) {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, before)
+	s := &Set{nets: make(map[string]*rules)}
+	var problems []error
+	var selectors []Selector
+	for _, p := range list {
+		if field, err := p.Check(); err != nil {
+			problems = append(problems, fmt.Errorf("%s %s: %s: %w", p.Kind(), p.Name, field, err))
+			continue
+		}
+		if a, ok := p.Spec.(Access); ok {
+			if err := s.network(a.Network).add(p, a); err != nil {
+				problems = append(problems, err)
+			}
+			continue
+		}
+		s.list = append(s.list, compiled{p, p.Select.rank(), p.sayings()})
+		selectors = append(selectors, p.Select)
+	}
+	s.lookup = newIndex(selectors)
+	for _, r := range s.nets {
+		r.prepare()
+	}
+	return s, errors.Join(problems...)
 }
 
-// Decision says whether something may be, and which policy says so.
-type Decision struct {
-	Allowed bool
-	Policy  string // empty: none does
-	Rule    string // which of its rules, for people
+// before is the order of lists; within a kind, it is the order in which policies count.
+func before(a, b Policy) int {
+	return cmp.Or(cmp.Compare(a.Kind(), b.Kind()), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Name, b.Name))
 }
 
-// Allowed says whether from may send to to, or connect to it: datagrams, and connections of which it is known who asks for them.
-func (s *Set) Allowed(_, _ Subject) Decision { return Decision{Allowed: true} }
-
-// Pair says whether queue pairs of a and b may be connected to each other, whoever began it.
-func (s *Set) Pair(_, _ Subject) Decision { return Decision{Allowed: true} }
-
-// HostMode is the engine's mode on a host, for all that no policy gives another; empty: the router's own.
-func (s *Set) HostMode(_ string) string { return "" }
-
-// Match is one policy that concerns a container.
-type Match struct {
-	Kind      Kind
-	Name      string
-	Order     uint32
-	Selects   string   // by what it concerns the container
-	Holds     []string // what of it holds
-	Overruled []string // what does not, and because of which policy
+// network is the rules of a network, made if there are none yet.
+func (s *Set) network(name string) *rules {
+	if s.nets[name] == nil {
+		s.nets[name] = &rules{}
+	}
+	return s.nets[name]
 }
-
-// Explain lists the policies that concern a container.
-func (s *Set) Explain(_ Subject) []Match { return nil }
