@@ -1,0 +1,87 @@
+package rdmacm
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/freeflow-rdma/freeflow/internal/cm"
+	"github.com/freeflow-rdma/freeflow/internal/uapi"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
+)
+
+// member is a container's part of the device: its numbers are its own.
+type member struct {
+	c        *verbs.Container
+	party    cm.Party
+	ids      numbers[id]
+	groups   numbers[group]
+	ports    map[port][]*id // those that are bound to it, the latest first
+	lastPort uint16         // the ephemeral port given last is not given at once again
+	channels int
+	gone     bool
+}
+
+// member finds a container's part, or begins it. nil if the container has been removed.
+func (h *Host) member(c *verbs.Container) *member {
+	if m := h.members[c]; m != nil {
+		return m
+	}
+	if c.Gone() || h.closed {
+		return nil
+	}
+	h.lastParty++
+	m := &member{c: c, party: h.lastParty, ports: map[port][]*id{}}
+	m.ids.limit, m.groups.limit = maxIDs, maxGroups
+	h.members[c], h.parties[m.party] = m, m
+	return m
+}
+
+// RemoveContainer ends a container's IDs and tells its channels DEVICE_REMOVAL. The channels stay until their programs close them.
+func (h *Host) RemoveContainer(c *verbs.Container) {
+	h.enter()
+	defer h.leave()
+	m := h.members[c]
+	if m == nil {
+		return
+	}
+	m.gone = true
+	for _, i := range m.ids.all() {
+		if i.device || i.state == stateBound || i.state == stateListen {
+			i.tell(uapi.UCMDeviceRemoval, 0, params{})
+		}
+		h.endID(i)
+		i.state = stateRemoved
+	}
+	h.settle()
+	h.machine.RemoveParty(m.party) // the peers have been told
+	delete(h.members, c)
+	delete(h.parties, m.party)
+}
+
+// ownGID is the index of one of a container's GIDs, -1 if it is another's.
+func ownGID(c *verbs.Container, g verbs.GID) int { return slices.Index(c.GIDs, g) }
+
+// firstGID is the GID that stands for a container where no other is named: of the family, its own rather than the host's, and
+// rather one that is not link-local. -1 if there is none.
+func firstGID(c *verbs.Container, is4 bool) int {
+	best, rank := -1, 0
+	for i, g := range c.GIDs {
+		a := g.Addr()
+		r := 3
+		switch {
+		case a.Is4() != is4:
+			continue
+		case i == c.HostGID && i != 0:
+			r = 1
+		case a.IsLinkLocalUnicast():
+			r = 2
+		}
+		if r > rank {
+			best, rank = i, r
+		}
+	}
+	return best
+}
+
+// gidOf is the GID of an address, IPv4 or IPv6.
+func gidOf(a netip.Addr) [16]byte { return a.WithZone("").As16() }
