@@ -25,7 +25,8 @@ container ends: processes that it left are killed, and nothing stays behind.
 Exit status: CMD's; 128+n if signal n ended it; 127 if CMD was not found, 126 if it cannot be executed, 125 if
 the container could not be made.`,
 		Example: `  freeflow run -- ibv_devinfo
-  freeflow run --name server --ip 10.77.0.10 -- ib_write_bw`,
+  freeflow run --name server --ip 10.77.0.10 -- ib_write_bw
+  freeflow run --sockets -- iperf -s`,
 		PersistentPreRun: func(*cobra.Command, []string) {}, // stays on the main thread
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -47,6 +48,7 @@ the container could not be made.`,
 	flags.StringVar(&ip, "ip", "", "the virtual IP `address` (default: a free one)")
 	flags.StringVar(&o.Spec.Mode, "mode", "", "how the router works for it: auto, fast or low (default: the router's)")
 	flags.StringToStringVar(&o.Spec.Labels, "label", nil, "a label, `key=value`; can be repeated")
+	flags.BoolVar(&o.Sockets, "sockets", false, "CMD's TCP and UDP sockets are RDMA connections, by librspreload.so (docs/sockets.md)")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitStatus{run.ExitFailed, err} })
 	return cmd
 }

@@ -64,6 +64,7 @@ func inspectLibraries(l image.Libraries) []Finding {
 		found("rxe provider", l.Provider, Missing, "install rdma-core's providers (Debian: ibverbs-providers, Fedora: libibverbs)"),
 		found("rxe provider's entry", l.Driver, Missing, "put a file rxe.driver with the line `driver rxe` into /etc/libibverbs.d"),
 		found("librdmacm", l.RDMACM, Warning, "install it (Debian: librdmacm1, Fedora: librdmacm) for programs that use it"),
+		found("librspreload", l.Sockets, Warning, "install it (Debian: librdmacm1, Fedora: librdmacm) for `freeflow run --sockets`"),
 	}
 }
 

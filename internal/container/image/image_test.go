@@ -99,8 +99,9 @@ func TestFindLibraries(t *testing.T) {
 	provider := write(t, root+"/usr/lib64/libibverbs/librxe-rdmav59.so", "", 0o644)
 	write(t, root+"/etc/libibverbs.d/rxe.driver", "driver rxe\n", 0o644)
 	cm := write(t, root+"/opt/own/librdmacm.so.1", "", 0o644)
+	sockets := write(t, root+"/usr/lib/x86_64-linux-gnu/rsocket/librspreload.so", "", 0o644)
 	l := FindLibraries(root, root+"/opt/own")
-	if l.Verbs != verbs || l.Provider != provider || l.RDMACM != cm || l.Warning() != "" {
+	if l.Verbs != verbs || l.Provider != provider || l.RDMACM != cm || l.Sockets != sockets || l.Warning() != "" {
 		t.Errorf("found %+v, %q", l, l.Warning())
 	}
 }

@@ -12,6 +12,7 @@ type Libraries struct {
 	RDMACM   string // librdmacm.so.1
 	Provider string // the rxe provider, which drives the virtual device
 	Driver   string // the file that tells libibverbs of it
+	Sockets  string // librspreload.so, which makes RDMA connections of a program's sockets
 }
 
 // libraryDirs are where distributions put libraries, as patterns below the root.
@@ -35,6 +36,7 @@ func FindLibraries(root, libraryPath string) Libraries {
 		RDMACM:   first(dirs, "librdmacm.so.1"),
 		Provider: first(dirs, "libibverbs/librxe-rdmav*.so", "librxe-rdmav*.so"),
 		Driver:   first(drivers, "rxe.driver"),
+		Sockets:  first(dirs, "rsocket/librspreload.so", "rsocket/librspreload.so.1"),
 	}
 }
 

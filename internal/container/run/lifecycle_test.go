@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/freeflow-rdma/freeflow/internal/container/image"
 )
 
 func TestProgramHasItsNetworkAndItsFiles(t *testing.T) {
@@ -25,6 +27,33 @@ func TestProgramHasItsNetworkAndItsFiles(t *testing.T) {
 	// At once: run waits for the router.
 	if links, _ := w.links(); len(w.containers())+len(links) > 0 {
 		t.Errorf("left when run had ended: %v, %v", w.containers(), links)
+	}
+	w.wantNothingLeft()
+}
+
+// The libraries reach what a script starts, and what that starts.
+func TestSocketsArePreloadedInOrder(t *testing.T) {
+	sockets := image.OwnLibraries().Sockets
+	if sockets == "" {
+		t.Fatal("no rsocket/librspreload.so: install librdmacm1")
+	}
+	script := t.TempDir() + "/script"
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsh -c 'grep -E \"libfreeflow|librspreload\" /proc/self/maps | awk \"{print \\$6}\" | uniq; echo $LD_PRELOAD'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	for _, c := range []struct{ with, preload string }{
+		{"SOCKETS=1", w.runDir + "/lib/libfreeflow.so:" + sockets},
+		{"SOCKETS=", w.runDir + "/lib/libfreeflow.so"},
+	} {
+		cmd := w.command(script)
+		cmd.Env = append(cmd.Env, c.with, "LD_PRELOAD=")
+		out, err := cmd.CombinedOutput()
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		mapped := strings.Contains(strings.Join(lines[:len(lines)-1], "\n"), "librspreload.so")
+		if err != nil || lines[len(lines)-1] != c.preload || mapped != (c.with == "SOCKETS=1") {
+			t.Errorf("%s: %v\n%s\nwant %s", c.with, err, out, c.preload)
+		}
 	}
 	w.wantNothingLeft()
 }

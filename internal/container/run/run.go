@@ -32,6 +32,7 @@ type Options struct {
 	RunDir   string
 	Spec     admin.ContainerSpec // Command is filled in from Args
 	Args     []string            // the program and its arguments
+	Sockets  bool                // its TCP and UDP sockets are RDMA connections
 	Messages io.Writer           // for warnings, one line each
 }
 
@@ -46,7 +47,11 @@ func Run(o Options) (int, error) {
 	if err != nil {
 		return commandStatus(err), err
 	}
-	warn(o.Messages, program)
+	libraries := image.OwnLibraries()
+	if err := o.checkSockets(libraries); err != nil {
+		return ExitFailed, err
+	}
+	warn(o.Messages, program, libraries)
 
 	signals := catchSignals()
 	defer signals.stop()
@@ -64,7 +69,7 @@ func Run(o Options) (int, error) {
 		return status, errors.New("ended by a signal before the program started")
 	}
 
-	child, err := start(program, o.Args, environment(os.Environ(), lease.info()))
+	child, err := start(program, o.Args, environment(os.Environ(), lease.info(), o.preload(lease.info(), libraries)))
 	if err != nil {
 		return commandStatus(err), err
 	}
@@ -76,11 +81,11 @@ func Run(o Options) (int, error) {
 }
 
 // warn tells in advance why the program may find no RDMA device. It runs all the same: it may need none.
-func warn(w io.Writer, path string) {
+func warn(w io.Writer, path string, libraries image.Libraries) {
 	if p, err := image.Inspect(path); err == nil && p.Warning() != "" {
 		fmt.Fprintln(w, "freeflow: warning:", p.Warning())
 	}
-	if warning := image.OwnLibraries().Warning(); warning != "" {
+	if warning := libraries.Warning(); warning != "" {
 		fmt.Fprintln(w, "freeflow: warning:", warning)
 	}
 }

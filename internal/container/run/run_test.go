@@ -45,6 +45,7 @@ func runMain(runDir string) int {
 	os.Unsetenv(asRun)
 	o := Options{RunDir: runDir, Args: os.Args[1:], Messages: os.Stderr}
 	o.Spec.Name = os.Getenv("NAME")
+	o.Sockets = os.Getenv("SOCKETS") != ""
 	if ip := os.Getenv("IP"); ip != "" {
 		o.Spec.IP = netip.MustParseAddr(ip)
 	}
