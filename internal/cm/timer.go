@@ -22,7 +22,7 @@ func (t timers) Swap(i, j int) {
 }
 
 func (t *timers) Push(x any) {
-	c := x.(*conn) //nolint:errcheck // nothing else is pushed
+	c := x.(*conn)
 	c.timerIndex = len(*t)
 	*t = append(*t, c)
 }

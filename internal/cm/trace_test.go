@@ -28,7 +28,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the traces in testdata do 
 //	reject ID reason= [private=]
 //	resolve SIDE service= [private=]
 //	replysidr ID status= qpn= qkey= [private=]
-//	inject SIDE MESSAGE local= remote= [qpn=] [service=] [psn=] [reason=] [msg=] [party=] [src=] [dst=]
+//	inject SIDE MESSAGE local= remote= [qpn=] [service=] [psn=] [reason=] [msg=] [mtu=] [type=] [alt=] [tid=]
+//	                [party=] [src=] [dst=]
 //	                              a message that the side receives, of the peer's unless told otherwise
 //	drop|double|late SIDE N...    the N-th message that the side sends from now on; late ones arrive 50 ms later
 //	foreign SIDE                  to the side its peer is no router
@@ -69,7 +70,7 @@ type script struct {
 
 func play(t *testing.T, in []byte) []byte {
 	s := &script{world: newWorld(t), fates: [2]map[int]string{{}, {}}}
-	s.world.fate = func(from int) (int, int64, string) {
+	s.world.fate = func(from int, _ wire.MAD) (int, int64, string) {
 		s.sent[from]++
 		switch f := s.fates[from][s.sent[from]]; f {
 		case "drop":
@@ -223,10 +224,12 @@ func (s *script) inject(to int, name string, k map[string]string) {
 		ids.Remote = uint32(parseID(k["remote"]))
 	}
 	qpn, msg := uint32(number(k, "qpn", 0x11)), wire.CMMessage(number(k, "msg", 0))
+	alternate := wire.CMPath{LocalLID: uint16(number(k, "alt", 0))}
 	f := map[string]message{
 		"REQ": &wire.CMReq{LocalCommID: ids.Local, ServiceID: uint64(number(k, "service", 0x01061d2f)), LocalQPN: qpn,
 			StartingPSN: uint32(number(k, "psn", 0x100)), TransportService: uint8(number(k, "type", 0)), PathMTU: uint8(number(k, "mtu", 5)),
-			LocalRespTimeout: 20, MaxCMRetries: 15, Primary: wire.CMPath{LocalGID: r.Dst, RemoteGID: r.Src, LocalAckTimeout: 19}},
+			LocalRespTimeout: 20, MaxCMRetries: 15, Primary: wire.CMPath{LocalGID: r.Dst, RemoteGID: r.Src, LocalAckTimeout: 19},
+			Alternate: alternate},
 		"MRA":  &wire.CMMRA{CMIDs: ids, Message: msg, ServiceTimeout: 31},
 		"REJ":  &wire.CMRej{CMIDs: ids, Message: msg, Reason: uint16(number(k, "reason", 28))},
 		"REP":  &wire.CMRep{CMIDs: ids, LocalQPN: qpn},
@@ -318,7 +321,11 @@ func describe(x wire.MAD) string {
 	case wire.AttrConnectReply:
 		var p wire.CMRep
 		p.Parse(x)
-		return fmt.Sprintf("%-8s %s  qpn %#x%s", name, ids, p.LocalQPN, text(p.Private))
+		failover := ""
+		if p.FailoverAccepted != 0 {
+			failover = fmt.Sprintf(" failover %d", p.FailoverAccepted)
+		}
+		return fmt.Sprintf("%-8s %s  qpn %#x%s%s", name, ids, p.LocalQPN, failover, text(p.Private))
 	case wire.AttrDisconnectRequest:
 		var q wire.CMDReq
 		q.Parse(x)

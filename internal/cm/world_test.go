@@ -21,7 +21,7 @@ type world struct {
 	count int
 	trace func(from int, r Route, mad wire.MAD, fate string)
 	event func(side int, ev *Event)
-	fate  func(from int) (copies int, lateBy int64, name string)
+	fate  func(from int, mad wire.MAD) (copies int, lateBy int64, name string)
 }
 
 type packet struct {
@@ -62,7 +62,7 @@ func (w *world) send(from int, r Route, mad []byte) {
 	}
 	copies, lateBy, name := 1, int64(0), ""
 	if w.fate != nil {
-		copies, lateBy, name = w.fate(from)
+		copies, lateBy, name = w.fate(from, mad)
 	}
 	if w.trace != nil {
 		w.trace(from, r, mad, name)
