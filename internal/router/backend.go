@@ -14,6 +14,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
 	"github.com/freeflow-rdma/freeflow/internal/pcap"
+	"github.com/freeflow-rdma/freeflow/internal/rdmacm"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
@@ -24,6 +25,7 @@ type backend struct {
 	host    *container.Host
 	eng     *engine.Engine
 	dev     *verbs.Device
+	cm      *rdmacm.Host
 	srv     *server
 	member  *member
 	started time.Time
@@ -88,6 +90,7 @@ func (b *backend) UnregisterContainer(id string) {
 	if !ok {
 		return
 	}
+	b.cm.RemoveContainer(v) // while its peers can still be told
 	b.srv.removeTenant(v)
 	b.dev.RemoveContainer(v)
 	b.host.Remove(id)

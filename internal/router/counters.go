@@ -2,8 +2,10 @@ package router
 
 import (
 	"github.com/freeflow-rdma/freeflow/internal/admin"
+	"github.com/freeflow-rdma/freeflow/internal/cm"
 	"github.com/freeflow-rdma/freeflow/internal/fabric"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
+	"github.com/freeflow-rdma/freeflow/internal/rdmacm"
 )
 
 // Counters lists what has been counted since the router started.
@@ -15,6 +17,7 @@ func (b *backend) Counters() []admin.CounterRow {
 	for _, p := range c.Ports() {
 		s.port(p)
 	}
+	s.connections(b.cm.Counters())
 	b.eng.EachCounter(func(worker, name string, value uint64) {
 		s.group = "worker " + worker
 		s.add(name, value)
@@ -51,6 +54,32 @@ func (s *sheet) port(p *udp.Port) {
 	s.add("feature_steering", one(f.Steering == udp.SteerProgram || f.Steering == udp.SteerIncomingCPU))
 	s.add("receive_buffer", uint64(f.ReceiveBuffer))
 	s.add("send_buffer", uint64(f.SendBuffer))
+}
+
+// connections adds what the rdma_cm device has counted, and the messages of its protocol by kind.
+func (s *sheet) connections(c rdmacm.Snapshot) {
+	s.group = "rdma_cm"
+	p := &c.Protocol
+	for _, x := range []struct {
+		name  string
+		value uint64
+	}{
+		{"channels", uint64(c.Channels)}, {"ids", uint64(c.IDs)}, {"ports", uint64(c.Ports)}, {"groups", uint64(c.Groups)},
+		{"connections", uint64(p.Connections)}, {"timewait", uint64(p.TimeWait)},
+		{"failed_commands", c.Errors}, {"events_lost", c.EventsLost}, {"denied", c.Denied},
+		{"no_listener", c.NoListener}, {"not_for_listener", c.NotForListener}, {"no_room", c.NoRoom},
+		{"drop_malformed", c.Malformed + p.Malformed}, {"drop_overrun", c.Overrun}, {"drop_refused", c.Refused},
+		{"drop_unknown", p.Unknown}, {"drop_forged", p.Forged}, {"drop_unexpected", p.Unexpected}, {"drop_limited", p.Limited},
+	} {
+		s.add(x.name, x.value)
+	}
+	for i, kind := range cm.MessageNames {
+		s.group = "rdma_cm " + kind
+		s.add("sent", p.Sent[i])
+		s.add("received", p.Received[i])
+		s.add("retried", p.Retried[i])
+		s.add("repeated", p.Duplicate[i])
+	}
 }
 
 func one(yes bool) uint64 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric"
+	"github.com/freeflow-rdma/freeflow/internal/rdmacm"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
@@ -32,7 +33,9 @@ func TestCountersAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer carrier.Stop()
-	b := &backend{eng: eng, member: &member{carrier: carrier}}
+	cm := rdmacm.New(slog.New(slog.DiscardHandler), dev, carrier)
+	defer cm.Close()
+	b := &backend{eng: eng, cm: cm, member: &member{carrier: carrier}}
 	seen := make(map[string]bool)
 	groups := make(map[string]int)
 	for _, r := range b.Counters() {
@@ -46,7 +49,7 @@ func TestCountersAreDocumented(t *testing.T) {
 			t.Errorf("docs/counters.md does not say what %s counts", key)
 		}
 	}
-	for _, g := range []string{"fabric", "transport", "geneve 127.0.78.1:6081", "plain 127.0.78.1:4791", "worker low"} {
+	for _, g := range []string{"fabric", "transport", "geneve 127.0.78.1:6081", "plain 127.0.78.1:4791", "worker low", "rdma_cm", "rdma_cm REQ"} {
 		if groups[g] == 0 {
 			t.Errorf("nothing of %s: %v", g, groups)
 		}

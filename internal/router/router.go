@@ -15,6 +15,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
+	"github.com/freeflow-rdma/freeflow/internal/rdmacm"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
 
@@ -76,11 +77,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	carrier := fabric.New()
 	carrier.Bind(eng)
 	dev := verbs.NewDevice(cfg.Log, eng, carrier)
+	cm := rdmacm.New(cfg.Log, dev, carrier)
+	carrier.SetMADHandler(func(m *fabric.MAD) { cm.Receive(m.Container, m.Src, m.Dst, m.Bytes) })
 	stop, err := openUnderlay(cfg, dev, carrier)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	defer cm.Close()
 	if len(cfg.External) > 0 {
 		host.ShareGID(cfg.HostIP)
 	}
@@ -95,8 +99,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		member.follow(following)
 	}()
 	defer func() { unfollow(); <-done }()
-	srv := newServer(device{dev}, cfg.Log, perContainer(files))
-	b.host, b.eng, b.dev, b.srv, b.member = host, eng, dev, srv, member
+	srv := newServer(device{dev}, cm, cfg.Log)
+	srv.limit = perContainer(files)
+	b.host, b.eng, b.dev, b.cm, b.srv, b.member = host, eng, dev, cm, srv, member
 	return serve(ctx, cfg.RunDir, srv, b)
 }
 

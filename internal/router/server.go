@@ -38,6 +38,7 @@ const acceptPause = 100 * time.Millisecond
 // server knows who is connected. Its methods may be called from any goroutine.
 type server struct {
 	dev   Device
+	cm    cmDevice
 	log   *slog.Logger
 	limit int // sessions, and contexts, of a container
 
@@ -63,9 +64,9 @@ func newTenant(c *verbs.Container, netns vnet.NamespaceID, limit int) *tenant {
 	return &tenant{container: c, netns: netns, limit: limit, sessions: make(map[*session]struct{})}
 }
 
-func newServer(dev Device, log *slog.Logger, limit int) *server {
+func newServer(dev Device, cm cmDevice, log *slog.Logger) *server {
 	return &server{
-		dev: dev, log: log, limit: limit,
+		dev: dev, cm: cm, log: log, limit: maxPerContainer,
 		tenants:   make(map[vnet.NamespaceID]*tenant),
 		contexts:  make(map[uint64]*shared),
 		strangers: newTenant(nil, vnet.NamespaceID{}, maxStrangers),

@@ -79,6 +79,10 @@ func (s *session) serve(q fdconn.Request) (reply, error) {
 		return s.open(q.Body)
 	case q.Op == fdconn.OpJoin:
 		return s.join(q.Body)
+	case q.Op == fdconn.OpOpenCM:
+		return s.openCM(q.Body)
+	case q.Op == fdconn.OpCMCommand:
+		return s.cmCommand(q.Body)
 	case s.ctx == nil:
 		return reply{}, syscall.EINVAL
 	}

@@ -28,6 +28,7 @@ import (
 type world struct {
 	*server
 	dev  *fakeDevice
+	cm   *fakeCM
 	path string
 }
 
@@ -41,8 +42,8 @@ func newWorld(t testing.TB) *world {
 // newEmptyWorld is one without a tenant: this process is a stranger there.
 func newEmptyWorld(t testing.TB) *world {
 	t.Helper()
-	dev := &fakeDevice{t: t}
-	w := &world{server: newServer(dev, slog.New(slog.DiscardHandler), maxPerContainer), dev: dev, path: filepath.Join(t.TempDir(), SocketName)}
+	dev, cm := &fakeDevice{t: t}, &fakeCM{}
+	w := &world{server: newServer(dev, cm, slog.New(slog.DiscardHandler)), dev: dev, cm: cm, path: filepath.Join(t.TempDir(), SocketName)}
 	l, err := fdconn.Listen(w.path, 0o666)
 	if err != nil {
 		t.Fatal(err)
