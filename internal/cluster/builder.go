@@ -8,13 +8,17 @@ import (
 	"time"
 
 	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
+	"github.com/freeflow-rdma/freeflow/internal/orchestrator/policies"
+	"github.com/freeflow-rdma/freeflow/internal/policy"
 )
 
 // builder makes the next State from one: it copies what it changes, once. One goroutine's. What the orchestrator
 // says is checked as far as it is used: an object without a proper address is left out.
 type builder struct {
 	next                     *State
+	whole                    bool // it began with nothing
 	hosts, networks, revoked bool // copied already
+	policies                 bool
 	containers, addresses    [shards]bool
 }
 
@@ -26,7 +30,7 @@ func newBuilder(from *State) *builder {
 
 // emptyState is what is known before anything is.
 func emptyState() *State {
-	return &State{hosts: map[string]*Host{}, networks: map[string]*Network{}, revoked: map[uint64]bool{}, changes: Changes{All: true}}
+	return &State{hosts: map[string]*Host{}, networks: map[string]*Network{}, revoked: map[uint64]bool{}, policySet: &policy.Set{}, changes: Changes{All: true}}
 }
 
 func (b *builder) apply(changes []*pb.Change) {
@@ -40,6 +44,8 @@ func (b *builder) apply(changes []*pb.Change) {
 			b.container(w.Container)
 		case *pb.Change_Revocation:
 			b.revocation(w.Revocation.GetId(), true)
+		case *pb.Change_Policy:
+			b.policy(policyKey{policies.KindOf(w.Policy), w.Policy.GetName()}, w.Policy)
 		case *pb.Change_Removed:
 			b.remove(w.Removed)
 		}
@@ -49,6 +55,7 @@ func (b *builder) apply(changes []*pb.Change) {
 // state ends the building. all: the state has not come about by small changes.
 func (b *builder) state(cluster string, revision int64, all bool) *State {
 	b.next.Cluster, b.next.Revision = cluster, revision
+	b.compile()
 	if all {
 		b.next.changes = Changes{All: true}
 	}
@@ -163,6 +170,10 @@ func (b *builder) revocation(id uint64, on bool) {
 }
 
 func (b *builder) remove(r *pb.Ref) {
+	if policies.IsKind(r.GetKind()) {
+		b.policy(policyKey{r.Kind, r.Name}, nil)
+		return
+	}
 	switch r.GetKind() {
 	case pb.Kind_KIND_HOST:
 		b.setHost(r.Name, nil)
@@ -208,5 +219,14 @@ func (s *State) message() *pb.WatchResponse {
 	for id := range s.Revoked() {
 		m.Changes = append(m.Changes, &pb.Change{What: &pb.Change_Revocation{Revocation: &pb.Revocation{Id: id}}})
 	}
+	for _, p := range s.policies {
+		m.Changes = append(m.Changes, &pb.Change{What: &pb.Change_Policy{Policy: p}})
+	}
 	return m
+}
+
+// idle says that nothing has been changed.
+func (b *builder) idle() bool {
+	c := &b.next.changes
+	return len(c.Hosts) == 0 && len(c.Networks) == 0 && len(c.Containers) == 0 && !c.Revoked && !c.Policies
 }

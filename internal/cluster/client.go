@@ -142,26 +142,31 @@ func (c *Client) publish(s *State) {
 	}
 }
 
-// apply brings one message of the orchestrator into the state. A snapshot counts when it is whole; part is what
-// there is of it so far.
+// apply brings one message of the orchestrator into the state. What comes in several messages, a snapshot or many changes, counts when it
+// is whole; part is what there is of it so far.
 func (c *Client) apply(m *pb.WatchResponse, part **builder) {
-	if !m.Snapshot {
-		*part = nil
-		if len(m.Changes) > 0 {
-			b := newBuilder(c.state.Load())
-			b.apply(m.Changes)
-			c.publish(b.state(m.Cluster, m.Revision, false))
+	if *part == nil || (*part).whole != m.Snapshot {
+		from := c.state.Load()
+		if m.Snapshot {
+			from = emptyState()
 		}
+		*part = newBuilder(from)
+		(*part).whole = m.Snapshot
+	}
+	b := *part
+	b.apply(m.Changes)
+	if m.More {
 		return
 	}
-	if *part == nil {
-		*part = newBuilder(emptyState())
+	*part = nil
+	if !m.Snapshot && b.idle() {
+		return // nothing but a sign of life
 	}
-	(*part).apply(m.Changes)
-	if !m.More {
-		c.publish((*part).state(m.Cluster, m.Revision, true))
-		*part = nil
+	s := b.state(m.Cluster, m.Revision, m.Snapshot)
+	if err := s.PolicyProblems(); err != nil && (m.Snapshot || s.changes.Policies) {
+		c.cfg.Log.Error("policies that this router does not understand do not hold here", "err", err)
 	}
+	c.publish(s)
 }
 
 // tidy is what an error of the API says, without the protocol's words, and of a kind that callers can tell.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
+	"github.com/freeflow-rdma/freeflow/internal/policy"
 )
 
 // Host is a machine of the cluster.
@@ -73,6 +74,9 @@ type State struct {
 	addresses  [shards]map[address]*Container
 	count      int
 	revoked    map[uint64]bool
+	policies   map[policyKey]*pb.Policy
+	policySet  *policy.Set
+	policyErr  error
 	changes    Changes
 }
 
@@ -83,6 +87,7 @@ type Changes struct {
 	Networks   []string
 	Containers []ContainerChange
 	Revoked    bool
+	Policies   bool
 }
 
 // ContainerChange is one container before and after; nil where there is none.

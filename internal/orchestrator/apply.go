@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"connectrpc.com/connect"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
+	"github.com/freeflow-rdma/freeflow/internal/orchestrator/policies"
 )
 
-// MaxObjects is how many objects one Apply may have: all of them are one transaction.
+// MaxObjects is how many objects one Apply may have, policies aside: all of them are one transaction.
 const MaxObjects = 40
 
 // plan is an Apply as one transaction: what it compares and does, made object by object. Each sees what those before it do.
@@ -23,8 +26,11 @@ type plan struct {
 	when    []clientv3.Cmp
 	then    []clientv3.Op
 	object  int // the one at hand
-	seen    map[Name]bool
+	seen    map[refKey]bool
 	actions []pb.ApplyResponse_Action
+	changes []changed
+
+	policyAt map[policyKey]int // which objects are policies
 }
 
 // applyView is the state that a plan is made for, and then what the plan makes of it.
@@ -36,6 +42,8 @@ type applyView struct {
 	containers map[Name]*pb.Container
 	conRevs    map[Name]int64
 	owners     map[Name]string // network and address to container
+	policies   map[policyKey]*pb.Policy
+	policyRev  int64
 }
 
 // Apply makes the objects be as given, all of them or none.
@@ -45,63 +53,111 @@ func (s *Store) Apply(ctx context.Context, r *pb.ApplyRequest) (*pb.ApplyRespons
 
 // apply is Apply; with onlyNew it leaves alone what exists.
 func (s *Store) apply(ctx context.Context, r *pb.ApplyRequest, onlyNew bool) (*pb.ApplyResponse, error) {
-	if len(r.Objects) > MaxObjects {
-		return nil, failf(connect.CodeInvalidArgument, "%d objects at once: want at most %d", len(r.Objects), MaxObjects)
+	if err := checkNumber(r.Objects); err != nil {
+		return nil, err
 	}
 	for range maxTries {
 		if err := s.mirror.Catch(ctx); err != nil {
 			return nil, fail("apply", err)
 		}
-		p := &plan{keys: s.keys, view: s.mirror.applyView(), seen: make(map[Name]bool)}
+		p := &plan{keys: s.keys, view: s.mirror.applyView(), seen: make(map[refKey]bool), policyAt: make(map[policyKey]int)}
 		if onlyNew && p.view.networks[r.Objects[0].GetNetwork().GetName()] != nil {
 			return &pb.ApplyResponse{}, nil
 		}
-		answer := &pb.ApplyResponse{}
-		for i, o := range r.Objects {
-			p.object = i
-			planned, err := p.add(o)
-			if err != nil {
-				return nil, err
-			}
-			answer.Objects = append(answer.Objects, planned)
+		answer, err := p.addAll(r.Objects)
+		if err != nil || r.DryRun || len(p.changes) == 0 {
+			return answer, err
 		}
-		answer.Actions = p.actions
-		if r.DryRun || len(p.then) == 0 {
-			return answer, nil
-		}
-		done, err := s.txn(ctx, p.when, p.then...)
+		done, err := s.txn(ctx, p.when, bundle(p.then)...)
 		if err != nil {
 			return nil, fail("apply", err)
 		}
 		if done {
+			for _, c := range p.changes {
+				s.tell(ctx, c.before, c.after)
+			}
 			return answer, nil
 		}
 	}
 	return nil, errBusy
 }
 
+// checkNumber refuses more than one transaction can hold.
+func checkNumber(list []*pb.Object) error {
+	ruling := 0
+	for _, o := range list {
+		if o.GetPolicy() != nil {
+			ruling++
+		}
+	}
+	if n := len(list) - ruling; n > MaxObjects {
+		return failf(connect.CodeInvalidArgument, "%d objects that are no policies at once: want at most %d", n, MaxObjects)
+	}
+	if ruling > MaxPolicies {
+		return failf(connect.CodeInvalidArgument, "%d policies at once: want at most %d", ruling, MaxPolicies)
+	}
+	return nil
+}
+
+// bundleSize is how many operations go in a transaction within the transaction. etcd refuses more than 128 in one, of which those that
+// hold others are counted too; there are at most (MaxPolicies+3*MaxObjects+1)/bundleSize of these.
+const bundleSize = 100
+
+// bundle puts operations into transactions within the transaction, if there are many. They have no conditions of their own: all or
+// nothing is done as before.
+func bundle(ops []clientv3.Op) []clientv3.Op {
+	if len(ops) <= bundleSize {
+		return ops
+	}
+	var list []clientv3.Op
+	for part := range slices.Chunk(ops, bundleSize) {
+		list = append(list, clientv3.OpTxn(nil, part, nil))
+	}
+	return list
+}
+
+func (p *plan) addAll(list []*pb.Object) (*pb.ApplyResponse, error) {
+	answer := &pb.ApplyResponse{}
+	for i, o := range list {
+		p.object = i
+		planned, err := p.add(o)
+		if err != nil {
+			return nil, err
+		}
+		answer.Objects = append(answer.Objects, planned)
+	}
+	answer.Actions = p.actions
+	return answer, p.agree()
+}
+
 func (p *plan) add(o *pb.Object) (*pb.Object, error) {
 	switch spec := o.GetSpec().(type) {
 	case *pb.Object_Network:
-		if err := p.once(Name{"", spec.Network.GetName()}); err != nil {
+		if err := p.once(refKey{pb.Kind_KIND_NETWORK, "", spec.Network.GetName()}); err != nil {
 			return nil, err
 		}
 		n, err := p.planNetwork(spec.Network)
 		return &pb.Object{Spec: &pb.Object_Network{Network: n}}, err
 	case *pb.Object_Container:
-		if err := p.once(Name{spec.Container.GetNetwork(), spec.Container.GetName()}); err != nil {
+		if err := p.once(refKey{pb.Kind_KIND_CONTAINER, spec.Container.GetNetwork(), spec.Container.GetName()}); err != nil {
 			return nil, err
 		}
 		c, err := p.planContainer(spec.Container)
 		return &pb.Object{Spec: &pb.Object_Container{Container: c}}, err
+	case *pb.Object_Policy:
+		if err := p.once(refKey{policies.KindOf(spec.Policy), "", spec.Policy.GetName()}); err != nil {
+			return nil, err
+		}
+		m, err := p.planPolicy(spec.Policy)
+		return &pb.Object{Spec: &pb.Object_Policy{Policy: m}}, err
 	}
 	return nil, p.wrong("kind", "this orchestrator knows no such kind")
 }
 
 // once refuses an object that the request has already had.
-func (p *plan) once(key Name) error {
+func (p *plan) once(key refKey) error {
 	if p.seen[key] {
-		return p.wrong("metadata.name", "%q is given twice", key.Name)
+		return p.wrong("metadata.name", "%q is given twice", key.name)
 	}
 	p.seen[key] = true
 	return nil
@@ -173,8 +229,16 @@ func (p *plan) planContainer(c *pb.Container) (*pb.Container, error) {
 	p.when = append(p.when, absent(p.keys.address(c.Network, next.Ip)))
 	p.then = append(p.then, clientv3.OpPut(p.keys.container(key), encode(next)), clientv3.OpPut(p.keys.address(c.Network, next.Ip), c.Name))
 	p.view.containers[key], p.view.owners[at] = next, c.Name
+	p.changes = append(p.changes, containerChanged(old, next))
 	p.done(action)
 	return next, nil
+}
+
+func containerChanged(before, after *pb.Container) changed {
+	if before == nil {
+		return changed{nil, containerChange(after)}
+	}
+	return changed{containerChange(before), containerChange(after)}
 }
 
 // applyView copies what plans are made on. Applying is rare; the copy keeps it simple.
@@ -185,6 +249,7 @@ func (m *Mirror) applyView() *applyView {
 		rev:      m.rev,
 		networks: make(map[string]*pb.Network), revs: make(map[string]int64), vnis: make(map[uint32]string),
 		containers: make(map[Name]*pb.Container), conRevs: make(map[Name]int64), owners: make(map[Name]string),
+		policies: maps.Clone(m.policies), policyRev: m.policyRev,
 	}
 	for name, e := range m.nets {
 		v.networks[name], v.revs[name], v.vnis[e.net.Vni] = e.net, e.rev, name
@@ -222,8 +287,12 @@ func (s *Store) DeleteContainer(ctx context.Context, key Name) error {
 			when = append(when, absent(s.keys.alive(v.c.Host)))
 		}
 		done, err := s.txn(ctx, when, clientv3.OpDelete(s.keys.container(key)), clientv3.OpDelete(s.keys.address(key.Network, v.c.Ip)))
-		if err != nil || done {
+		if err != nil {
 			return fail("delete container", err)
+		}
+		if done {
+			s.tell(ctx, containerChange(v.c), nil)
+			return nil
 		}
 	}
 	return errBusy

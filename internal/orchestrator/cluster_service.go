@@ -10,15 +10,16 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
+	"github.com/freeflow-rdma/freeflow/internal/orchestrator/policies"
 )
 
 // clusterService answers operators.
 type clusterService struct{ store *Store }
 
-var listed = []pb.Kind{pb.Kind_KIND_HOST, pb.Kind_KIND_NETWORK, pb.Kind_KIND_CONTAINER, pb.Kind_KIND_MR}
+var listed = []pb.Kind{pb.Kind_KIND_HOST, pb.Kind_KIND_NETWORK, pb.Kind_KIND_CONTAINER, pb.Kind_KIND_MR, pb.Kind_KIND_POLICY}
 
 func checkKind(k pb.Kind) error {
-	if !slices.Contains(listed, k) {
+	if !slices.Contains(listed, k) && !policies.IsKind(k) {
 		return failf(connect.CodeInvalidArgument, "kind %s cannot be listed", k)
 	}
 	return nil
@@ -26,6 +27,9 @@ func checkKind(k pb.Kind) error {
 
 // ofKind is a filter for watchers.
 func ofKind(k pb.Kind) func(*pb.Change) bool {
+	if k == pb.Kind_KIND_POLICY {
+		return func(c *pb.Change) bool { return policies.IsKind(refOf(c).kind) }
+	}
 	return func(c *pb.Change) bool { return refOf(c).kind == k }
 }
 
@@ -54,7 +58,7 @@ func (s clusterService) List(ctx context.Context, r *connect.Request[pb.ListRequ
 func sortByName(list []*pb.Change) {
 	slices.SortFunc(list, func(a, b *pb.Change) int {
 		x, y := refOf(a), refOf(b)
-		return cmp.Or(cmp.Compare(x.network, y.network), cmp.Compare(x.name, y.name))
+		return cmp.Or(cmp.Compare(x.kind, y.kind), cmp.Compare(x.network, y.network), cmp.Compare(x.name, y.name))
 	})
 }
 
@@ -131,6 +135,8 @@ func (s clusterService) Delete(ctx context.Context, r *connect.Request[pb.Delete
 		err = s.store.DeleteContainer(ctx, Name{cmp.Or(ref.Network, DefaultNetwork), ref.Name})
 	case pb.Kind_KIND_MR:
 		err = s.revoke(ctx, ref.Name)
+	case pb.Kind_KIND_POLICY, pb.Kind_KIND_ACCESS_POLICY, pb.Kind_KIND_QUOTA, pb.Kind_KIND_RATE_LIMIT, pb.Kind_KIND_PRIORITY, pb.Kind_KIND_ENGINE_MODE:
+		err = s.store.DeletePolicy(ctx, ref.Kind, ref.Name)
 	default:
 		err = failf(connect.CodeInvalidArgument, "kind %s cannot be deleted", ref.GetKind())
 	}

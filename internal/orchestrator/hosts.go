@@ -247,6 +247,7 @@ func (s *Store) DeleteHost(ctx context.Context, name string, force bool) error {
 	if !done {
 		return failf(connect.CodeAborted, "host %s has changed just now: look again", name)
 	}
+	s.tell(ctx, hostChange(h), nil)
 	_, err = s.Sync(ctx, name, nil)
 	return err
 }

@@ -24,6 +24,8 @@ const DefaultPrefix = "/freeflow/v1/"
 //	addresses/NETWORK/IP      plain: the container that has this address; exactly one for each container
 //	mrs/HOST/ID               MR; leased with the host
 //	revocations/HOST/ID       Revocation; until the router says that the region is gone
+//	policies/KIND/NAME        Policy
+//	policies/changed          plain: when; written with every change of a policy
 type keys struct{ prefix string }
 
 const (
@@ -37,6 +39,7 @@ const (
 	dirAddresses   = "addresses/"
 	dirMRs         = "mrs/"
 	dirRevocations = "revocations/"
+	dirPolicies    = "policies/"
 )
 
 func (k keys) ca() string                       { return k.prefix + "ca" }

@@ -130,6 +130,7 @@ func (s *Store) RevokeMR(ctx context.Context, host string, id uint64) error {
 	if !done {
 		return failf(connect.CodeNotFound, "host %q has no memory region %d", host, id)
 	}
+	s.tell(ctx, nil, &pb.Change{What: &pb.Change_Revocation{Revocation: r}})
 	return nil
 }
 

@@ -25,14 +25,16 @@ type Mirror struct {
 
 	watching atomic.Int64 // watchers that wait
 
-	mu      sync.RWMutex
-	rev     int64
-	hosts   map[string]*hostEntry
-	nets    map[string]*networkEntry
-	byName  map[Name]*containerEntry
-	revoked map[string]*pb.Revocation // by the end of its key
-	past    *history
-	changed chan struct{} // closed and made anew with every change
+	mu        sync.RWMutex
+	rev       int64
+	hosts     map[string]*hostEntry
+	nets      map[string]*networkEntry
+	byName    map[Name]*containerEntry
+	revoked   map[string]*pb.Revocation // by the end of its key
+	policies  map[policyKey]*pb.Policy
+	policyRev int64 // of the latest change of any
+	past      *history
+	changed   chan struct{} // closed and made anew with every change
 }
 
 type hostEntry struct {
@@ -65,7 +67,7 @@ func (m *Mirror) load(ctx context.Context) error {
 	fresh := &Mirror{keys: m.keys, log: m.log}
 	fresh.reset()
 	var rev int64
-	for _, dir := range []string{dirNetworks, dirHosts, dirAlive, dirContainers, dirRevocations} {
+	for _, dir := range []string{dirNetworks, dirHosts, dirAlive, dirContainers, dirRevocations, dirPolicies} {
 		opts := []clientv3.OpOption{clientv3.WithPrefix()}
 		if rev != 0 {
 			opts = append(opts, clientv3.WithRev(rev))
@@ -84,6 +86,7 @@ func (m *Mirror) load(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hosts, m.nets, m.byName, m.revoked = fresh.hosts, fresh.nets, fresh.byName, fresh.revoked
+	m.policies, m.policyRev = fresh.policies, fresh.policyRev
 	m.rev, m.past = rev, newHistory(rev)
 	m.announce()
 	return nil
@@ -94,6 +97,7 @@ const loadPatience = 30 * time.Second
 func (m *Mirror) reset() {
 	m.hosts, m.nets = make(map[string]*hostEntry), make(map[string]*networkEntry)
 	m.byName, m.revoked = make(map[Name]*containerEntry), make(map[string]*pb.Revocation)
+	m.policies, m.policyRev = make(map[policyKey]*pb.Policy), 0
 	m.past = newHistory(0)
 }
 
@@ -154,6 +158,8 @@ func (m *Mirror) apply(kv *mvccpb.KeyValue, deleted bool) {
 		change, err = m.applyContainer(rest, kv, deleted)
 	case dirRevocations:
 		change, err = m.applyRevocation(rest, kv, deleted)
+	case dirPolicies:
+		change, err = m.applyPolicy(rest, kv, deleted)
 	}
 	if err != nil {
 		m.log.Error("a value in etcd cannot be read", "key", string(kv.Key), "err", err)

@@ -55,6 +55,7 @@ func (p *plan) planNetwork(n *pb.Network) (*pb.Network, error) {
 		}
 		p.then = append(p.then, clientv3.OpPut(key, encode(n)))
 		p.view.networks[n.Name] = n
+		p.changes = append(p.changes, changed{networkChange(old), networkChange(n)})
 		p.done(pb.ApplyResponse_ACTION_CHANGED)
 		return n, nil
 	}
@@ -64,6 +65,7 @@ func (p *plan) planNetwork(n *pb.Network) (*pb.Network, error) {
 	p.when = append(p.when, absent(p.keys.vni(n.Vni)))
 	p.then = append(p.then, clientv3.OpPut(key, encode(n)), clientv3.OpPut(p.keys.vni(n.Vni), n.Name))
 	p.view.networks[n.Name], p.view.vnis[n.Vni] = n, n.Name
+	p.changes = append(p.changes, changed{nil, networkChange(n)})
 	p.done(pb.ApplyResponse_ACTION_CREATED)
 	return n, nil
 }
@@ -108,5 +110,6 @@ func (s *Store) DeleteNetwork(ctx context.Context, name string) error {
 	if !done {
 		return failf(connect.CodeFailedPrecondition, "network %s has containers, running or stopped: freeflow get containers", name)
 	}
+	s.tell(ctx, networkChange(e.net), nil)
 	return nil
 }

@@ -23,6 +23,8 @@ type Store struct {
 	ca     *ca.Authority
 	ttl    time.Duration // of a host's lease
 	log    *slog.Logger
+
+	onChange onChange // nil: nobody wants to know
 }
 
 // openStore loads the cluster's state, makes what a new cluster needs, and follows etcd until ctx ends; active counts
@@ -68,6 +70,8 @@ func fail(op string, err error) error {
 		return err
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return failf(connect.CodeResourceExhausted, "%s: etcd has no space left: %w", op, err)
+	case errors.Is(err, rpctypes.ErrRequestTooLarge):
+		return failf(connect.CodeResourceExhausted, "%s: too much at once: divide it", op)
 	case errors.Is(err, context.Canceled):
 		return failf(connect.CodeCanceled, "%s: %w", op, err)
 	}

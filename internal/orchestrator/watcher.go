@@ -5,6 +5,7 @@ import (
 	"time"
 
 	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
+	"github.com/freeflow-rdma/freeflow/internal/orchestrator/policies"
 )
 
 const (
@@ -121,6 +122,9 @@ func (m *Mirror) everything(want func(*pb.Change) bool) []*pb.Change {
 	for _, r := range m.revoked {
 		add(&pb.Change{What: &pb.Change_Revocation{Revocation: r}})
 	}
+	for _, p := range m.policies {
+		add(policyChange(p))
+	}
 	return list
 }
 
@@ -159,6 +163,8 @@ func refOf(c *pb.Change) refKey {
 		return refKey{pb.Kind_KIND_MR, "", mrName(w.Mr.Host, w.Mr.Id)}
 	case *pb.Change_Revocation:
 		return refKey{pb.Kind_KIND_REVOCATION, "", mrName(w.Revocation.Host, w.Revocation.Id)}
+	case *pb.Change_Policy:
+		return refKey{policies.KindOf(w.Policy), "", w.Policy.Name}
 	case *pb.Change_Removed:
 		return refKey{w.Removed.Kind, w.Removed.Network, w.Removed.Name}
 	}

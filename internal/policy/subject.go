@@ -17,3 +17,6 @@ type Subject struct {
 func (a Subject) same(b Subject) bool {
 	return !a.External && !b.External && a.Network == b.Network && a.Name == b.Name
 }
+
+// Outside is an address that is no container's.
+func Outside(ip netip.Addr) Subject { return Subject{IP: ip, External: true} }
