@@ -77,6 +77,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	carrier := fabric.New()
 	carrier.Bind(eng)
 	dev := verbs.NewDevice(cfg.Log, eng, carrier)
+	carrier.SetDevice(dev)
 	cm := rdmacm.New(cfg.Log, dev, carrier)
 	carrier.SetMADHandler(func(m *fabric.MAD) { cm.Receive(m.Container, m.Src, m.Dst, m.Bytes) })
 	stop, err := openUnderlay(cfg, dev, carrier)
