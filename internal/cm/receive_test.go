@@ -163,7 +163,7 @@ func progress(w *world, stage int) {
 	const a, b = 0xa000_0001, 0xb000_0001
 	for i, do := range []func() error{
 		func() error {
-			w.m[0].Connect(w.now, toPeer(0), &Req{QPN: 0x63, PathMTU: 1, LocalAckTimeout: 10})
+			w.m[0].Connect(w.now, toPeer(0), &Req{QPN: 0x63, PathMTU: 1, LocalAckTimeout: 10, RemoteResponseTimeout: 14, LocalResponseTimeout: 14, MaxCMRetries: 15})
 			return nil
 		},
 		func() error { w.m[0].Resolve(w.now, toPeer(0), &SIDRReq{}); return nil },
@@ -184,5 +184,24 @@ func progress(w *world, stage int) {
 			w.Fatalf("step %d: %v", i, err)
 		}
 		w.run(delay)
+	}
+}
+
+// TestProgress: each step does what it should, so that FuzzReceive meets all states.
+func TestProgress(t *testing.T) {
+	seen := map[state]bool{}
+	for stage := range 12 {
+		w := newWorld(t)
+		progress(w, stage)
+		for _, m := range w.m {
+			for _, c := range m.conns {
+				seen[c.state] = true
+			}
+		}
+	}
+	for s := reqSent; s <= sidrReplied; s++ {
+		if !seen[s] {
+			t.Errorf("never %v", s)
+		}
 	}
 }
