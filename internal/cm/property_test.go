@@ -159,9 +159,9 @@ func (u *users) agree() error {
 // TestTwoUsers: whatever two programs do, over a network that loses, doubles and delays: no panic, the tables stay right, no connection
 // stays established on one side only, and nothing is left when both have destroyed all that they have.
 func TestTwoUsers(t *testing.T) {
-	runs := uint64(300)
+	runs := uint64(100)
 	if testing.Short() {
-		runs = 60
+		runs = 30
 	}
 	reached := map[Kind]int{}
 	for seed := range runs {
