@@ -32,18 +32,14 @@ func fits(addr []byte, size uint16) bool {
 	return n != 0 && n == int(size)
 }
 
-// bindTo binds an ID. The order of the errors is the kernel's: a bad address, then a bad ID, then what binding says.
 func (k *call) bindTo(num uint32, addr []byte) error {
-	a, bad := uapi.ParseSockAddr(addr)
-	if bad == syscall.EINVAL {
-		return bad
+	a, err := uapi.ParseSockAddr(addr)
+	if err != nil {
+		return err
 	}
 	i, err := k.ch.find(num)
 	if err != nil {
 		return err
-	}
-	if bad != nil {
-		return bad
 	}
 	return k.h.bindID(i, a, uapi.SockAddr{Family: a.Family})
 }

@@ -3,7 +3,9 @@ package rdmacm
 import (
 	"bytes"
 	"container/list"
+	"errors"
 	"slices"
+	"syscall"
 
 	"github.com/freeflow-rdma/freeflow/internal/cm"
 	"github.com/freeflow-rdma/freeflow/internal/uapi"
@@ -107,6 +109,13 @@ func (e *event) response() uapi.UCMEventResp {
 	copy(c.PrivateData[:], p.private)
 	copy(r.Param[:], uapi.Encode(c))
 	return r
+}
+
+// status is an error as events tell it.
+func status(err error) int32 {
+	var no syscall.Errno
+	_ = errors.As(err, &no)
+	return -int32(no)
 }
 
 func bit(b bool) uint8 {

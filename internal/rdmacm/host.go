@@ -31,6 +31,7 @@ type Host struct {
 	net   Net
 	mtu   func() uint8 // the port's, a code
 	clock func() int64 // ns since some moment
+	rand  func() uint32
 
 	mu        sync.Mutex
 	machine   *cm.Machine
@@ -69,7 +70,7 @@ func New(log *slog.Logger, dev *verbs.Device, n Net) *Host {
 
 // newHost makes a Host that does nothing by itself: tests call tick and take.
 func newHost(log *slog.Logger, n Net, mtu func() uint8, clock func() int64) *Host {
-	h := &Host{log: log, net: n, mtu: mtu, clock: clock, members: map[*verbs.Container]*member{}, parties: map[cm.Party]*member{},
+	h := &Host{log: log, net: n, mtu: mtu, clock: clock, rand: rand.Uint32, members: map[*verbs.Container]*member{}, parties: map[cm.Party]*member{},
 		lastParty: hostParty, channels: map[uint64]*channel{}, conns: map[cm.ID]*id{}, lined: map[cm.ID]*id{}, sleep: math.MaxInt64,
 		in: make(chan message, incoming), wake: make(chan struct{}, 1), stop: make(chan struct{})}
 	h.watch = newWatcher(h)

@@ -1,7 +1,6 @@
 package rdmacm
 
 import (
-	"math/rand/v2"
 	"slices"
 	"syscall"
 
@@ -98,7 +97,7 @@ type link struct {
 
 // newID makes an ID on a channel.
 func (h *Host) newID(ch *channel) (*id, error) {
-	i := &id{m: ch.m, ch: ch, psn: rand.Uint32() & 0xffffff}
+	i := &id{m: ch.m, ch: ch, psn: h.rand() & 0xffffff}
 	num, ok := ch.m.ids.add(i)
 	if !ok {
 		return nil, syscall.ENOMEM

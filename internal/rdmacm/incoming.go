@@ -131,8 +131,8 @@ func (h *Host) owner(a *ask) (best *id, somebody bool) {
 		if g := m.c.HostGID; g == 0 || m.c.GIDs[g] != a.route.Src {
 			continue
 		}
-		i, any := m.listener(a)
-		somebody = somebody || any
+		i, some := m.listener(a)
+		somebody = somebody || some
 		if i != nil && (best == nil || i.listened < best.listened) {
 			best = i
 		}

@@ -30,9 +30,6 @@ const (
 	maxRetries      = 15
 	packetLifeTime  = 18 // of RoCE, as the kernel takes it: 1.1 s
 	hopLimit        = 64
-
-	ephemeralFirst = 32768
-	ephemeralLast  = 60999
 )
 
 // qkeyUDP is the QKey of the UDP and IB port spaces (RDMA_UDP_QKEY).

@@ -11,14 +11,15 @@ import (
 
 // member is a container's part of the device: its numbers are its own.
 type member struct {
-	c        *verbs.Container
-	party    cm.Party
-	ids      numbers[id]
-	groups   numbers[group]
-	ports    map[port][]*id // those that are bound to it, the latest first
-	lastPort uint16         // the ephemeral port given last is not given at once again
-	channels int
-	gone     bool
+	c          *verbs.Container
+	party      cm.Party
+	ids        numbers[id]
+	groups     numbers[group]
+	ports      map[port][]*id           // those that are bound to it, the latest first
+	lastPort   uint16                   // the ephemeral port given last is not given at once again
+	ephemerals map[uint16]*ephemeralSet // by space
+	channels   int
+	gone       bool
 }
 
 // member finds a container's part, or begins it. nil if the container has been removed.
@@ -30,7 +31,7 @@ func (h *Host) member(c *verbs.Container) *member {
 		return nil
 	}
 	h.lastParty++
-	m := &member{c: c, party: h.lastParty, ports: map[port][]*id{}}
+	m := &member{c: c, party: h.lastParty, ports: map[port][]*id{}, ephemerals: map[uint16]*ephemeralSet{}}
 	m.ids.limit, m.groups.limit = maxIDs, maxGroups
 	h.members[c], h.parties[m.party] = m, m
 	return m

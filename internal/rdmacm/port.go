@@ -1,7 +1,6 @@
 package rdmacm
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -29,7 +28,7 @@ func same(a, b uapi.SockAddr) bool {
 // seen yet, do not count.
 func (h *Host) getPort(i *id) error {
 	if i.src.Port == 0 {
-		return i.m.anyPort(i)
+		return i.m.anyPort(i, h.rand)
 	}
 	p := port{i.ps, i.src.Port}
 	err := i.m.checkPort(p, i, i.reuse)
@@ -43,30 +42,14 @@ func (h *Host) getPort(i *id) error {
 }
 
 // reap closes those channels of a port's owners that have hung up, and reports whether there were any.
-func (h *Host) reap(owners []*id) (any bool) {
+func (h *Host) reap(owners []*id) (reaped bool) {
 	for _, o := range slices.Clone(owners) {
 		if !o.ch.closed && o.ch.hungUp() {
 			h.closeChannel(o.ch)
-			any = true
+			reaped = true
 		}
 	}
-	return any
-}
-
-// anyPort finds an ephemeral port, from a random one on: one that is free, or whose owners talk to others than the ID will.
-func (m *member) anyPort(i *id) error {
-	const n = ephemeralLast - ephemeralFirst + 1
-	start := rand.IntN(n)
-	for k := range n {
-		p := port{i.ps, uint16(ephemeralFirst + (start+k)%n)}
-		if p.num != m.lastPort && m.unique(p, i) {
-			m.lastPort = p.num
-			i.src.Port = p.num
-			m.hold(p, i)
-			return nil
-		}
-	}
-	return syscall.EADDRNOTAVAIL
+	return reaped
 }
 
 // unique is cma_port_is_unique: whether addresses tell an ID's connection from those of the port's owners.
@@ -99,6 +82,7 @@ func (m *member) checkPort(p port, i *id, reuse bool) error {
 // hold makes an ID an owner of a port, the first.
 func (m *member) hold(p port, i *id) {
 	m.ports[p] = slices.Insert(m.ports[p], 0, i)
+	m.ephemeral(p.space).mark(p.num, true)
 	i.port = p
 }
 
@@ -110,6 +94,7 @@ func (m *member) release(i *id) {
 	left := slices.DeleteFunc(m.ports[i.port], func(o *id) bool { return o == i })
 	if m.ports[i.port] = left; len(left) == 0 {
 		delete(m.ports, i.port)
+		m.ephemeral(i.port.space).mark(i.port.num, false)
 	}
 	i.port = port{}
 }

@@ -28,25 +28,19 @@ func (k *call) resolveAddr() error {
 
 // resolveTo begins to look for a peer. src may be without family: the address that leads to the peer.
 func (k *call) resolveTo(num uint32, src, dst []byte, timeout uint32) error {
-	to, bad := uapi.ParseSockAddr(dst)
-	if bad == syscall.EINVAL {
-		return bad
+	to, err := uapi.ParseSockAddr(dst)
+	if err != nil {
+		return err
 	}
 	var from uapi.SockAddr
 	if src[0] != 0 || src[1] != 0 {
-		var badFrom error
-		if from, badFrom = uapi.ParseSockAddr(src); badFrom == syscall.EINVAL {
-			return badFrom
-		} else if bad == nil {
-			bad = badFrom
+		if from, err = uapi.ParseSockAddr(src); err != nil {
+			return err
 		}
 	}
 	i, err := k.ch.find(num)
 	if err != nil {
 		return err
-	}
-	if bad != nil {
-		return bad
 	}
 	return k.h.resolveID(i, from, to, timeout)
 }
@@ -74,7 +68,7 @@ func (h *Host) resolveID(i *id, src, dst uapi.SockAddr, timeoutMS uint32) error 
 	found, err := h.look(i)
 	switch {
 	case err == syscall.EINVAL: // the kernel finds out later that the device does not suit
-		i.tell(uapi.UCMAddrError, -int32(syscall.EINVAL), params{})
+		i.tell(uapi.UCMAddrError, status(err), params{})
 	case err != nil:
 		return err
 	case found:
@@ -159,7 +153,7 @@ func (h *Host) lookAgain(i *id) {
 			err = syscall.ETIMEDOUT
 		}
 		i.state = stateBound
-		i.tell(uapi.UCMAddrError, -int32(err.(syscall.Errno)), params{})
+		i.tell(uapi.UCMAddrError, status(err), params{})
 	}
 }
 
