@@ -12,6 +12,9 @@ import (
 //go:linkname nanotime runtime.nanotime
 func nanotime() int64
 
+// Now is the time that Worker.Now tells. Any goroutine.
+func (e *Engine) Now() int64 { return nanotime() }
+
 const sysEpollPwait2 = 441
 
 // epollWait waits for events for timeout ns, -1 for ever. Unless idle it does so behind the Go scheduler's back, which

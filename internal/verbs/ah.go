@@ -1,6 +1,10 @@
 package verbs
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/freeflow-rdma/freeflow/internal/qos"
+)
 
 // ah is an address handle: an address vector that UD work requests name by number. Never changed once made.
 type ah struct {
@@ -16,8 +20,12 @@ func (c *Context) CreateAH(pdh Handle, a AHAttr) (Handle, uint32, error) {
 	if pd == nil || c.checkAV(&a) != nil {
 		return 0, 0, syscall.EINVAL
 	}
+	if err := c.claim(qos.AHs, 1); err != nil {
+		return 0, 0, err
+	}
 	i, err := c.ahs.reserve()
 	if err != nil {
+		c.giveBack(qos.AHs, 1)
 		return 0, 0, err
 	}
 	c.ahs.put(i, &ah{pd: pd, attr: a})
@@ -42,6 +50,7 @@ func (c *Context) DestroyAH(h Handle) error {
 		return syscall.EINVAL
 	}
 	c.ahs.release(uint32(h))
+	c.giveBack(qos.AHs, 1)
 	a.pd.refs.Add(-1)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 	"github.com/freeflow-rdma/freeflow/internal/shm"
 )
 
@@ -32,6 +33,7 @@ type Context struct {
 	srqs     *table[SRQ]
 	ahs      *table[ah]
 	channels map[uint64]*Channel // by st_ino of the client's end
+	claimed  qos.Quota           // of the container's quota
 }
 
 // pd is a protection domain. refs counts what was made in it.
@@ -82,8 +84,12 @@ func (c *Context) Ring(h Handle) { c.dev.eng.Ring(c.bell, uint32(h)) }
 func (c *Context) AllocPD() (Handle, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.claim(qos.PDs, 1); err != nil {
+		return 0, err
+	}
 	i, err := c.pds.reserve()
 	if err != nil {
+		c.giveBack(qos.PDs, 1)
 		return 0, err
 	}
 	c.pds.put(i, &pd{ctx: c})
@@ -102,6 +108,7 @@ func (c *Context) DeallocPD(h Handle) error {
 		return syscall.EBUSY
 	}
 	c.pds.release(uint32(h))
+	c.giveBack(qos.PDs, 1)
 	return nil
 }
 
@@ -167,4 +174,5 @@ func (c *Context) release() {
 	if c.id != 0 {
 		c.dev.ctxs.release(c.id)
 	}
+	c.giveAll()
 }

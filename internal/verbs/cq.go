@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 	"github.com/freeflow-rdma/freeflow/internal/ring"
 )
 
@@ -43,8 +44,15 @@ func (c *Context) CreateCQ(a CQInit) (CQInfo, error) {
 		}
 		ch.hadCQ = true
 	}
+	if err := c.deep(qos.CQDepth, a.CQE); err != nil {
+		return CQInfo{}, err
+	}
+	if err := c.claim(qos.CQs, 1); err != nil {
+		return CQInfo{}, err
+	}
 	r, q, g, err := c.newRing(a.CQE, ring.CQESize)
 	if err != nil {
+		c.giveBack(qos.CQs, 1)
 		return CQInfo{}, err
 	}
 	cq, err := c.cqs.add(func(i uint32) *CQ {
@@ -54,6 +62,7 @@ func (c *Context) CreateCQ(a CQInit) (CQInfo, error) {
 	})
 	if err != nil {
 		c.freeRing(q)
+		c.giveBack(qos.CQs, 1)
 		return CQInfo{}, err
 	}
 	return CQInfo{Handle: cq.handle, CQE: g.Entries(), Queue: q}, nil
@@ -92,6 +101,9 @@ func (c *Context) ResizeCQ(h Handle, cqe uint32) (CQInfo, error) {
 	cq := c.cqs.get(uint32(h))
 	if cq == nil {
 		return CQInfo{}, syscall.EINVAL
+	}
+	if err := c.deep(qos.CQDepth, cqe); err != nil {
+		return CQInfo{}, err
 	}
 	r, q, g, err := c.newRing(cqe, ring.CQESize)
 	if err != nil {
@@ -148,6 +160,7 @@ func (c *Context) DestroyCQ(h Handle) (compEvents, asyncEvents uint32, err error
 	asyncEvents = c.async.forgetAsync(cq.user)
 	c.freeRing(cq.queue)
 	c.cqs.release(uint32(h))
+	c.giveBack(qos.CQs, 1)
 	return compEvents, asyncEvents, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 	"github.com/freeflow-rdma/freeflow/internal/shm"
 )
 
@@ -49,6 +50,10 @@ type Device struct {
 	conts    map[string]*Container
 	mrWatch  MRWatch
 	lastMR   atomic.Uint64
+	params   standing
+
+	hosted     atomic.Pointer[map[GID][]*QP] // HostMembers'; replaced, never changed
+	groupWatch func(g GID, has bool)
 }
 
 // MRWatch is told of every registration that comes and goes. Its methods are called under a context's lock and return at once.
@@ -125,7 +130,11 @@ type Container struct {
 	GUID              uint64 // as sysfs and QueryDevice tell it
 	Mode              engine.Mode
 
-	gone atomic.Bool
+	gone   atomic.Bool
+	goods  belongings
+	params atomic.Pointer[qos.Params] // as last set; nil: never
+	limits atomic.Pointer[limits]     // nil: none
+	gates  gates
 }
 
 // Gone reports whether the container has been removed.
@@ -217,6 +226,7 @@ func (d *Device) RemoveContainer(c *Container) {
 		return
 	}
 	c.gone.Store(true)
+	d.params.forget(c)
 	delete(d.conts, c.ID)
 	_ = d.changeNetwork(c.Network, func(n *network) error {
 		for _, g := range c.own() {
@@ -246,6 +256,9 @@ const (
 // OpenContext opens the device for a process of a container.
 func (d *Device) OpenContext(c *Container) (_ *Context, err error) {
 	ctx := &Context{dev: d, cont: c}
+	if err = ctx.claim(qos.Contexts, 1); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			ctx.release()

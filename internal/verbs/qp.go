@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 	"github.com/freeflow-rdma/freeflow/internal/ring"
 )
 
@@ -43,6 +44,9 @@ type QP struct {
 	sentPSN  atomic.Uint32 // next PSN of the requester, for QueryQP
 	drained  atomic.Bool   // in SQD: the send queue has come to rest
 	lastDue  atomic.Bool   // in ERR: the last-WQE event has not been raised
+
+	gates atomic.Pointer[gates] // nil: no limits of its own
+	waits atomic.Bool           // for a limit
 
 	SQ   SendQueue
 	Send Sending
@@ -119,15 +123,32 @@ func (c *Context) CreateQP(a QPInit) (QPInfo, error) {
 	if qp.pd == nil || qp.sendCQ == nil || qp.recvCQ == nil {
 		return QPInfo{}, syscall.EINVAL
 	}
+	if err := c.claimQP(&a); err != nil {
+		return QPInfo{}, err
+	}
 	if err := qp.makeRings(sqSlot, rqSlot); err != nil {
+		c.giveBack(qos.QPs, 1)
 		return QPInfo{}, err
 	}
 	if err := qp.number(); err != nil {
 		c.freeRing(qp.sqq)
 		c.freeRing(qp.rqq)
+		c.giveBack(qos.QPs, 1)
 		return QPInfo{}, err
 	}
 	return QPInfo{Handle: qp.handle, QPN: qp.Num, Cap: qp.cap, RQ: qp.rqq, SQ: qp.sqq}, nil
+}
+
+// claimQP holds what CreateQP is asked for to the quotas.
+func (c *Context) claimQP(a *QPInit) error {
+	depth := a.Cap.MaxSendWR
+	if !a.HasSRQ {
+		depth = max(depth, a.Cap.MaxRecvWR)
+	}
+	if err := c.deep(qos.QPDepth, depth); err != nil {
+		return err
+	}
+	return c.claim(qos.QPs, 1)
 }
 
 // makeRings makes the queues and sets cap to what they really hold.
@@ -179,6 +200,9 @@ func (qp *QP) number() error {
 	}
 	c.qps.put(handle, qp)
 	c.dev.qps.put(num, qp)
+	if p := c.cont.params.Load(); p != nil { // looked at after SetParams can find the queue pair
+		qp.bind(p, c.dev.clock())
+	}
 	return nil
 }
 
@@ -201,6 +225,7 @@ func (c *Context) DestroyQP(h Handle) (uint32, error) {
 	c.freeRing(qp.rqq)
 	c.dev.qps.release(uint32(qp.Num))
 	c.qps.release(uint32(h))
+	c.giveBack(qos.QPs, 1)
 	qp.pd.refs.Add(-1)
 	qp.sendCQ.refs.Add(-1)
 	qp.recvCQ.refs.Add(-1)

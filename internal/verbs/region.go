@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 )
 
 // Process is the address space that a registration is made from.
@@ -88,13 +89,8 @@ func (c *Context) RegMR(p *Process, a MRInit) (MRInfo, error) {
 	if err != nil {
 		return MRInfo{}, err
 	}
-	handle, err := c.mrs.reserve()
+	handle, index, err := c.reserveMR(a.Length)
 	if err != nil {
-		return MRInfo{}, err
-	}
-	index, err := c.dev.keys.reserve()
-	if err != nil {
-		c.mrs.release(handle)
 		return MRInfo{}, err
 	}
 	iova := a.IOVA
@@ -111,6 +107,26 @@ func (c *Context) RegMR(p *Process, a MRInit) (MRInfo, error) {
 		w.AddMR(mr.reg.row())
 	}
 	return MRInfo{Handle: mr.Handle, LKey: LKey(mr.reg.key), RKey: RKey(mr.reg.key)}, nil
+}
+
+// reserveMR takes what a registration needs: of the quotas, a handle and a key.
+func (c *Context) reserveMR(length uint64) (handle, index uint32, err error) {
+	if err = c.claim(qos.MRs, 1); err != nil {
+		return 0, 0, err
+	}
+	if err = c.claim(qos.MRBytes, length); err != nil {
+		c.giveBack(qos.MRs, 1)
+		return 0, 0, err
+	}
+	if handle, err = c.mrs.reserve(); err == nil {
+		if index, err = c.dev.keys.reserve(); err == nil {
+			return handle, index, nil
+		}
+		c.mrs.release(handle)
+	}
+	c.giveBack(qos.MRs, 1)
+	c.giveBack(qos.MRBytes, length)
+	return 0, 0, err
 }
 
 // piecesOf checks the extents that the library says and finds them in the context's memory file.
@@ -189,6 +205,8 @@ func (c *Context) dropMR(mr *MR) {
 	c.dev.keys.release(mr.index)
 	c.mrs.release(uint32(mr.Handle))
 	mr.pd.refs.Add(-1)
+	c.giveBack(qos.MRs, 1)
+	c.giveBack(qos.MRBytes, mr.reg.length)
 }
 
 // Unshare says that [va, va+length) of the process is no mapping of the memory file any more. Registrations that overlap are

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 	"github.com/freeflow-rdma/freeflow/internal/ring"
 )
 
@@ -37,8 +38,15 @@ func (c *Context) CreateSRQ(a SRQInit) (SRQInfo, error) {
 	if pd == nil {
 		return SRQInfo{}, syscall.EINVAL
 	}
+	if err := c.deep(qos.QPDepth, a.MaxWR); err != nil {
+		return SRQInfo{}, err
+	}
+	if err := c.claim(qos.SRQs, 1); err != nil {
+		return SRQInfo{}, err
+	}
 	r, q, g, err := c.newRing(a.MaxWR, ring.RecvWQESize+16*max(a.MaxSGE, 1))
 	if err != nil {
+		c.giveBack(qos.SRQs, 1)
 		return SRQInfo{}, err
 	}
 	s, err := c.srqs.add(func(i uint32) *SRQ {
@@ -46,6 +54,7 @@ func (c *Context) CreateSRQ(a SRQInit) (SRQInfo, error) {
 	})
 	if err != nil {
 		c.freeRing(q)
+		c.giveBack(qos.SRQs, 1)
 		return SRQInfo{}, err
 	}
 	pd.refs.Add(1)
@@ -86,6 +95,9 @@ func (c *Context) ModifySRQ(h Handle, mask, maxWR, limit uint32) (Queue, error) 
 }
 
 func (c *Context) resizeSRQ(s *SRQ, maxWR uint32) (Queue, error) {
+	if err := c.deep(qos.QPDepth, maxWR); err != nil {
+		return Queue{}, err
+	}
 	r, q, g, err := c.newRing(maxWR, ring.RecvWQESize+16*max(s.maxSGE, 1))
 	if err != nil {
 		return Queue{}, err
@@ -137,6 +149,7 @@ func (c *Context) DestroySRQ(h Handle) (uint32, error) {
 	c.dev.Quiesce()
 	c.freeRing(s.queue)
 	c.srqs.release(uint32(h))
+	c.giveBack(qos.SRQs, 1)
 	s.pd.refs.Add(-1)
 	return c.async.forgetAsync(s.user), nil
 }

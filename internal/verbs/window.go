@@ -3,6 +3,8 @@ package verbs
 import (
 	"sync"
 	"syscall"
+
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 )
 
 // Window types (IBV_MW_TYPE_*).
@@ -41,13 +43,18 @@ func (c *Context) AllocMW(pdh Handle, typ uint8) (MWInfo, error) {
 	if pd == nil {
 		return MWInfo{}, syscall.EINVAL
 	}
+	if err := c.claim(qos.MWs, 1); err != nil {
+		return MWInfo{}, err
+	}
 	handle, err := c.mws.reserve()
 	if err != nil {
+		c.giveBack(qos.MWs, 1)
 		return MWInfo{}, err
 	}
 	index, err := c.dev.keys.reserve()
 	if err != nil {
 		c.mws.release(handle)
+		c.giveBack(qos.MWs, 1)
 		return MWInfo{}, err
 	}
 	key := nextKey(index, c.dev.newTag(index)) // w.key is the workers' once w is shown
@@ -80,6 +87,7 @@ func (c *Context) dropMW(w *window) {
 	c.dev.keys.release(w.index)
 	c.mws.release(uint32(w.handle))
 	w.pd.refs.Add(-1)
+	c.giveBack(qos.MWs, 1)
 }
 
 // unbind takes the window off its region. Under w.mu.
