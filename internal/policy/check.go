@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/freeflow-rdma/freeflow/internal/qos"
@@ -87,13 +88,16 @@ func (a Access) check(s Selector) (string, error) {
 		if r.Action != Allow && r.Action != Deny {
 			return fmt.Sprintf("spec.rules[%d].action", i), fmt.Errorf("want allow or deny")
 		}
-		for side, s := range map[string]Selector{"from": r.From, "to": r.To} {
-			field, err := s.check()
-			if err == nil && s.Network != "" && s.Network != a.Network {
-				field, err = "network", fmt.Errorf("%q: containers of other networks are not reachable: leave it out, or write %s", s.Network, a.Network)
+		for _, side := range []struct {
+			name string
+			Selector
+		}{{"from", r.From}, {"to", r.To}} {
+			field, err := side.check()
+			if err == nil && side.Network != "" && side.Network != a.Network {
+				field, err = "network", fmt.Errorf("%q: containers of other networks are not reachable: leave it out, or write %s", side.Network, a.Network)
 			}
 			if err != nil {
-				return fmt.Sprintf("spec.rules[%d].%s.%s", i, side, field), err
+				return fmt.Sprintf("spec.rules[%d].%s.%s", i, side.name, field), err
 			}
 		}
 		if r.From.CIDR.IsValid() && r.To.CIDR.IsValid() {
@@ -110,7 +114,8 @@ func (q Quota) check(s Selector) (string, error) {
 	if len(q.Limits) == 0 {
 		return "spec.limits", fmt.Errorf("is empty: want one or more of %s", resourceWords())
 	}
-	for r, n := range q.Limits {
+	for _, r := range slices.Sorted(maps.Keys(q.Limits)) {
+		n := q.Limits[r]
 		if r >= qos.NumResources {
 			return "spec.limits", fmt.Errorf("there is no such resource")
 		}
@@ -131,16 +136,20 @@ func (l RateLimit) check(s Selector) (string, error) {
 	if l.Egress == (qos.Rate{}) && l.Ingress == (qos.Rate{}) {
 		return "spec", fmt.Errorf("limits nothing: give rate or messages, here or under egress or ingress")
 	}
-	for side, r := range map[string]qos.Rate{"egress": l.Egress, "ingress": l.Ingress} {
+	for _, side := range []struct {
+		name string
+		qos.Rate
+	}{{"egress", l.Egress}, {"ingress", l.Ingress}} {
+		r, path := side.Rate, "spec."+side.name
 		switch {
 		case r.Bits != 0 && (r.Bits < minRate || r.Bits > maxRate):
-			return "spec." + side + ".rate", fmt.Errorf("%s: want 1kbit to 100Tbit", FormatRate(r.Bits))
+			return path + ".rate", fmt.Errorf("%s: want 1kbit to 100Tbit", FormatRate(r.Bits))
 		case r.Messages > maxRate:
-			return "spec." + side + ".messages", fmt.Errorf("%d: want fewer", r.Messages)
+			return path + ".messages", fmt.Errorf("%d: want fewer", r.Messages)
 		case r.Burst > maxBurst:
-			return "spec." + side + ".burst", fmt.Errorf("%s: want at most 64GiB", FormatBytes(r.Burst))
+			return path + ".burst", fmt.Errorf("%s: want at most 64GiB", FormatBytes(r.Burst))
 		case r.Burst != 0 && r.Bits == 0:
-			return "spec." + side + ".burst", fmt.Errorf("is of a rate: give rate too")
+			return path + ".burst", fmt.Errorf("is of a rate: give rate too")
 		}
 	}
 	return "", nil

@@ -66,11 +66,8 @@ func Parse(file string, text []byte) ([]Document, error) {
 			problems = append(problems, fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "yaml: ")))
 			break
 		}
-		if d, errs := document(file, &node); len(errs) > 0 {
-			problems = append(problems, errs...)
-		} else if d != nil {
-			list = append(list, *d)
-		}
+		docs, errs := documents(file, &node)
+		list, problems = append(list, docs...), append(problems, errs...)
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -81,8 +78,8 @@ func Parse(file string, text []byte) ([]Document, error) {
 	return list, nil
 }
 
-// document reads one; nil if it is empty.
-func document(file string, node *yaml.Node) (*Document, []error) {
+// documents reads one YAML document: an object, a list of objects as `freeflow get -o json` prints it, or nothing.
+func documents(file string, node *yaml.Node) (list []Document, problems []error) {
 	if node.Kind != yaml.DocumentNode || len(node.Content) != 1 {
 		return nil, []error{fmt.Errorf("%s: not a YAML document", file)}
 	}
@@ -90,6 +87,19 @@ func document(file string, node *yaml.Node) (*Document, []error) {
 	if root.Tag == "!!null" {
 		return nil, nil
 	}
+	items := []*yaml.Node{root}
+	if isList(root) {
+		items = root.Content
+	}
+	for _, item := range items {
+		d, errs := document(file, item)
+		list, problems = append(list, *d), append(problems, errs...)
+	}
+	return list, problems
+}
+
+// document reads one object.
+func document(file string, root *yaml.Node) (*Document, []error) {
 	r := &reader{file: file, lines: make(map[string]int)}
 	top := r.object(root, "")
 	d := &Document{File: file, Kind: top.text("kind", true), line: root.Line, lines: r.lines}
@@ -104,7 +114,7 @@ func document(file string, node *yaml.Node) (*Document, []error) {
 		d.Object = build(d.Name, spec)
 		spec.end()
 	} else if d.Kind != "" {
-		r.fail(r.lines["kind"], "kind", "%q: want %s", d.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), " or "))
+		r.fail(r.lines["kind"], "kind", "%q: %s", d.Kind, instead(d.Kind, slices.Sorted(maps.Keys(kinds))))
 	}
 	top.end()
 	return d, r.problems
@@ -112,9 +122,5 @@ func document(file string, node *yaml.Node) (*Document, []error) {
 
 // Error says of a field of the document that it is wrong: with file and line.
 func (d *Document) Error(field, message string) error {
-	line, ok := d.lines[field]
-	if !ok {
-		line = d.line
-	}
-	return fmt.Errorf("%s:%d: %s: %s", d.File, line, field, message)
+	return fmt.Errorf("%s:%d: %s: %s", d.File, lineOf(d.lines, field, d.line), field, message)
 }

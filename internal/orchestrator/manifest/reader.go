@@ -2,7 +2,10 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -16,6 +19,24 @@ type reader struct {
 
 func (r *reader) fail(line int, field, format string, args ...any) {
 	r.problems = append(r.problems, fmt.Errorf("%s:%d: %s: %s", r.file, line, field, fmt.Sprintf(format, args...)))
+}
+
+// alias lets what is wrong with one field be told at the line of another.
+func (r *reader) alias(field, of string) {
+	if line, ok := r.lines[of]; ok {
+		r.lines[field] = line
+	}
+}
+
+// lineOf is where a field stands, or what holds it; otherwise is where the document begins.
+func lineOf(lines map[string]int, field string, otherwise int) int {
+	for field != "" {
+		if line, ok := lines[field]; ok {
+			return line
+		}
+		field = field[:max(strings.LastIndexAny(field, ".["), 0)]
+	}
+	return otherwise
 }
 
 // object is a YAML mapping of which fields are asked for by name. One that is missing has no fields.
@@ -68,6 +89,17 @@ func (o *object) object(name string) *object {
 	return o.r.object(node, o.path+name+".")
 }
 
+// part is the field of that name, nil if it is not there.
+func (o *object) part(name string) *object {
+	o.asked[name] = true
+	if node := o.fields[name]; node != nil {
+		return o.r.object(node, o.path+name+".")
+	}
+	return nil
+}
+
+func isList(node *yaml.Node) bool { return node.Kind == yaml.SequenceNode }
+
 // missing marks an object about which enough has been said.
 var missing = map[string]*yaml.Node{"": nil}
 
@@ -118,11 +150,61 @@ func (o *object) number(name string) uint32 {
 	return uint32(n)
 }
 
-// end says which fields nobody has asked for.
+// end says which fields nobody has asked for, and what there is instead.
 func (o *object) end() {
+	if o == nil {
+		return
+	}
 	for _, key := range o.order {
 		if !o.asked[key.Value] {
-			o.r.fail(key.Line, o.path+key.Value, "there is no such field")
+			o.r.fail(key.Line, o.path+key.Value, "there is no such field: %s", instead(key.Value, slices.Sorted(maps.Keys(o.asked))))
 		}
 	}
 }
+
+// instead says which of the words may be meant, or what they are.
+func instead(wrong string, words []string) string {
+	best, least := "", 3
+	for _, w := range words {
+		if d := distance(strings.ToLower(wrong), strings.ToLower(w)); d < least && d < len(w) {
+			best, least = w, d
+		}
+	}
+	if best != "" {
+		return "write " + best
+	}
+	return "want " + orList(words)
+}
+
+// orList is words as people list them.
+func orList(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// distance is how many letters have to be put in, taken out or replaced to make b of a.
+func distance(a, b string) int {
+	if len(a) > maxWord || len(b) > maxWord {
+		return maxWord
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			next := before
+			if a[i] != b[j] {
+				next = 1 + min(before, row[j], row[j+1])
+			}
+			before, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}
+
+const maxWord = 40
