@@ -3,48 +3,38 @@ package orchestrator
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"net"
-	"net/http"
-	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
-	"github.com/freeflow-rdma/freeflow/api/freeflow/v1/freeflowv1connect"
+	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
 	"github.com/freeflow-rdma/freeflow/internal/orchestrator/ca"
 )
 
-// Who may call what:
-//
-//	RouterService.Join       anybody who has a token
-//	RouterService, the rest  the holder of a router's certificate, as long as its host has no newer one
-//	ClusterService           the holder of an admin certificate; whoever may open the Unix socket
-//	anything else            nobody
+// Who may call what is told in roles.go; who calls is found out in login_identify.go.
 
 // caller is who makes a request.
 type caller struct {
 	ca.Identity
-	cert *x509.Certificate // nil: over the Unix socket
+	cert       *x509.Certificate // nil: by other means
+	source     string            // address that the request came from; "local": a Unix socket
+	credential *credential       // nil: the Unix socket, or a certificate that has no record
+	session    *session          // of the web page; nil: another way
+	refused    error             // what it gave to say who it is was no good
+}
+
+// actor is the caller as the audit names it.
+func (c caller) actor() string {
+	if c.Role == "" {
+		return "nobody"
+	}
+	return string(c.Role) + " " + c.Name
 }
 
 type callerKey struct{}
 type localKey struct{}
-
-// identify notes in the request's context who sends it. TLS has checked the certificate, if there is one.
-func identify(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var c caller
-		switch {
-		case r.Context().Value(localKey{}) != nil:
-			c.Role = ca.RoleAdmin
-		case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
-			cert := r.TLS.PeerCertificates[0]
-			if id, err := ca.Holder(cert); err == nil {
-				c = caller{id, cert}
-			}
-		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
-	})
-}
 
 // markLocal is for the server of the Unix socket, whose file only root can open.
 func markLocal(ctx context.Context, _ net.Conn) context.Context {
@@ -56,42 +46,49 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// access refuses what a caller may not call. It is a connect.Interceptor.
-type access struct{ store *Store }
-
-func (a access) check(ctx context.Context, procedure string) error {
-	c := callerOf(ctx)
-	switch {
-	case procedure == freeflowv1connect.RouterServiceJoinProcedure:
-		return nil
-	case strings.HasPrefix(procedure, "/"+freeflowv1connect.RouterServiceName+"/"):
-		if c.Role != ca.RoleRouter {
-			return deny(c, "a router's certificate")
-		}
-		return a.store.Member(ctx, c.Identity, c.cert)
-	case strings.HasPrefix(procedure, "/"+freeflowv1connect.ClusterServiceName+"/"):
-		if c.Role != ca.RoleAdmin {
-			return deny(c, "an admin certificate, or the orchestrator's Unix socket")
-		}
-		return nil
-	}
-	return failf(connect.CodePermissionDenied, "%s is nobody's to call", procedure)
+// access refuses what a caller may not call, and ends streams when its right to them ends. It is a connect.Interceptor.
+type access struct {
+	store *Store
+	audit *auditLog
+	seen  *apiMetrics
 }
 
-func deny(c caller, want string) error {
-	if c.Role == "" {
-		return failf(connect.CodeUnauthenticated, "this needs %s", want)
+// admit is check that tells the audit of refusals.
+func (a access) admit(ctx context.Context, procedure string, message any) error {
+	err := a.check(ctx, procedure, message)
+	if code := connect.CodeOf(err); err != nil && (code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied) {
+		a.audit.deniedCall(callerOf(ctx), procedure, err, time.Now())
 	}
-	return failf(connect.CodePermissionDenied, "this needs %s; the certificate is for %s %s", want, c.Role, c.Name)
+	return err
 }
 
 // WrapUnary is part of connect.Interceptor.
 func (a access) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-		if err := a.check(ctx, r.Spec().Procedure); err != nil {
+	return func(ctx context.Context, r connect.AnyRequest) (answer connect.AnyResponse, err error) {
+		defer func() { a.seen.request(r.Spec().Procedure, callerOf(ctx).Role, err) }()
+		if err := a.admit(ctx, r.Spec().Procedure, r.Any()); err != nil {
 			return nil, err
 		}
-		return next(ctx, r)
+		answer, err = next(ctx, r)
+		a.afterwards(ctx, r, err)
+		return answer, err
+	}
+}
+
+// afterwards tells the audit of what methods that anybody may call have done or refused, and of join tokens.
+func (a access) afterwards(ctx context.Context, r connect.AnyRequest, err error) {
+	by := callerOf(ctx)
+	switch m := r.Any().(type) {
+	case *pb.JoinRequest:
+		if code := connect.CodeOf(err); code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied {
+			a.audit.denied(&pb.AuditEvent{Actor: by.actor(), Source: by.source, Action: "join", Kind: "host", Object: m.Host, Reason: plainError(err).Error()}, time.Now())
+		} else if err == nil {
+			a.audit.done(ctx, by, &pb.AuditEvent{Action: "join", Kind: "host", Object: m.Host, After: changeText(hostChange(&pb.Host{Name: m.Host, Underlay: m.Underlay}))})
+		}
+	case *pb.CreateTokenRequest:
+		if err == nil {
+			a.audit.done(ctx, by, &pb.AuditEvent{Action: "token.create", Kind: "join"})
+		}
 	}
 }
 
@@ -102,10 +99,45 @@ func (a access) WrapStreamingClient(next connect.StreamingClientFunc) connect.St
 
 // WrapStreamingHandler is part of connect.Interceptor.
 func (a access) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		if err := a.check(ctx, conn.Spec().Procedure); err != nil {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) (err error) {
+		defer func() { a.seen.request(conn.Spec().Procedure, callerOf(ctx).Role, err) }()
+		if err := a.admit(ctx, conn.Spec().Procedure, nil); err != nil {
 			return err
 		}
-		return next(ctx, conn)
+		ctx, cancel := callerOf(ctx).whileGood(ctx)
+		defer cancel()
+		err = next(ctx, conn)
+		if errors.Is(context.Cause(ctx), errEnded) {
+			return connect.NewError(connect.CodeUnauthenticated, errEnded)
+		}
+		return err
 	}
+}
+
+var errEnded = errors.New("the token or the session has ended")
+
+// whileGood is a context that ends when the caller's token or session does.
+func (c caller) whileGood(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.credential == nil {
+		return context.WithCancel(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	ended, left := c.credential.gone, time.Until(c.credential.Expires)
+	logout := make(<-chan struct{})
+	if c.session != nil {
+		logout, left = c.session.gone, min(left, time.Until(c.session.Expires))
+	}
+	go func() {
+		expired := time.NewTimer(left)
+		defer expired.Stop()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ended:
+		case <-logout:
+		case <-expired.C:
+		}
+		cancel(errEnded)
+	}()
+	return ctx, func() { cancel(nil) }
 }

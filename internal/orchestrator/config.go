@@ -26,7 +26,10 @@ type Config struct {
 	Advertise      []string      // further names and addresses for the server's certificate
 	HostTTL        time.Duration // of a host's lease; default DefaultHostTTL
 	DefaultCIDR    netip.Prefix  // of the network default, if it has to be made; default 10.77.0.0/16
-	Log            *slog.Logger
+	// AuditEvents and AuditAge bound the audit: the latest so many, no older than that.
+	AuditEvents int
+	AuditAge    time.Duration
+	Log         *slog.Logger
 }
 
 // Defaults of Config.

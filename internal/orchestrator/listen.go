@@ -16,9 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"connectrpc.com/connect"
-
-	"github.com/freeflow-rdma/freeflow/api/freeflow/v1/freeflowv1connect"
 	"github.com/freeflow-rdma/freeflow/internal/orchestrator/ca"
 )
 
@@ -66,15 +63,6 @@ func (s *Server) listen() error {
 	s.addr = l.Addr()
 	s.serve(secure, "API", func() error { return secure.ServeTLS(l, "", "") })
 	return nil
-}
-
-func (s *Server) handler() http.Handler {
-	options := connect.WithHandlerOptions(connect.WithInterceptors(access{s.Store}), connect.WithReadMaxBytes(maxRequest),
-		connect.WithCompression("gzip", nil, nil)) // of a thousand streams, it costs more than it saves
-	mux := http.NewServeMux()
-	mux.Handle(freeflowv1connect.NewRouterServiceHandler(routerService{s.Store}, options))
-	mux.Handle(freeflowv1connect.NewClusterServiceHandler(clusterService{s.Store}, options))
-	return s.count(identify(mux))
 }
 
 // count keeps etcd open until the last request has ended, and begins none after that.

@@ -20,6 +20,7 @@ type Server struct {
 	Store *Store
 
 	cfg     Config
+	front   *front
 	addr    net.Addr // nil: no TCP
 	servers []*http.Server
 	cancel  context.CancelFunc
@@ -67,6 +68,9 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	if s.Store, err = openStore(ctx, client, s.cfg, &s.active); err != nil {
+		return err
+	}
+	if err := s.openFront(ctx); err != nil {
 		return err
 	}
 	if err := writeCredentials(s.cfg.DataDir, s.Store.ca, time.Now()); err != nil {

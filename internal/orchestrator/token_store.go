@@ -16,11 +16,16 @@ const DefaultTokenTTL = 24 * time.Hour
 
 const maxTokenTTL = 10 * 365 * 24 * time.Hour
 
-// tokenRecord is what is kept of a join token: never its secret.
+// tokenRecord is what is kept of a token, or of a certificate that has a role: never a secret.
 type tokenRecord struct {
-	Hash      string    `json:"hash"` // of the secret
+	Hash      string    `json:"hash"` // of the secret; of a certificate: of its public key
 	Expires   time.Time `json:"expires"`
 	SingleUse bool      `json:"single_use,omitempty"`
+	Kind      string    `json:"kind,omitempty"` // kindJoin, kindToken, kindCertificate
+	Role      string    `json:"role,omitempty"` // not of a join token
+	Name      string    `json:"name,omitempty"`
+	Created   time.Time `json:"created,omitzero"`
+	CreatedBy string    `json:"created_by,omitempty"`
 }
 
 // CreateToken makes a join token; ttl 0 is the default.
@@ -33,18 +38,25 @@ func (s *Store) CreateToken(ctx context.Context, ttl time.Duration, singleUse bo
 	}
 	ctx, cancel := context.WithTimeout(ctx, opPatience)
 	defer cancel()
-	token, expires := ca.NewToken(s.ca), time.Now().Add(ttl)
-	record, err := json.Marshal(tokenRecord{token.SecretHash(), expires.UTC(), singleUse})
+	token, now := ca.NewToken(s.ca), time.Now()
+	expires := now.Add(ttl)
+	err := s.putLeased(ctx, s.keys.token(token.ID), tokenRecord{Hash: token.SecretHash(), Expires: expires.UTC(), SingleUse: singleUse,
+		Created: now.UTC(), CreatedBy: callerOf(ctx).actor()}, ttl)
+	return token, expires, fail("create token", err)
+}
+
+// putLeased keeps a record for a while. The lease only cleans up; what counts is the time in the record.
+func (s *Store) putLeased(ctx context.Context, key string, record any, ttl time.Duration) error {
+	text, err := json.Marshal(record)
 	if err != nil {
-		return ca.Token{}, time.Time{}, err
+		return err
 	}
-	// The lease only cleans up; what counts is the time in the record.
 	lease, err := s.client.Grant(ctx, int64(ttl/time.Second)+60)
 	if err != nil {
-		return ca.Token{}, time.Time{}, fail("create token", err)
+		return err
 	}
-	_, err = s.client.Put(ctx, s.keys.token(token.ID), string(record), clientv3.WithLease(lease.ID))
-	return token, expires, fail("create token", err)
+	_, err = s.client.Put(ctx, key, string(text), clientv3.WithLease(lease.ID))
+	return err
 }
 
 // tokenUse is a token that may be used: what a transaction must compare, and what it must do.
@@ -73,7 +85,7 @@ func (s *Store) checkToken(ctx context.Context, text string, now time.Time) (tok
 			return tokenUse{}, failf(connect.CodeInternal, "token record: %w", err)
 		}
 	}
-	if value == nil || !token.Proves(record.Hash) {
+	if value == nil || record.Kind != kindJoin || !token.Proves(record.Hash) {
 		return tokenUse{}, failf(connect.CodeUnauthenticated, "join token is unknown: it has expired, or was for one use and is used up")
 	}
 	if now.After(record.Expires) {

@@ -140,6 +140,15 @@ func KeyHash(cert *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// CertKeyHash is KeyHash of a certificate in DER.
+func CertKeyHash(der []byte) (string, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return "", fmt.Errorf("certificate: %w", err)
+	}
+	return KeyHash(cert), nil
+}
+
 // NewKey makes a private key of the kind that everybody here has.
 func NewKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -17,6 +17,8 @@ const (
 	RoleOrchestrator Role = "orchestrator"
 	RoleRouter       Role = "router"
 	RoleAdmin        Role = "admin"
+	RoleOperator     Role = "operator" // changes policies and networks
+	RoleViewer       Role = "viewer"   // reads
 )
 
 // Identity is who holds a certificate.
@@ -44,7 +46,7 @@ func Holder(cert *x509.Certificate) (Identity, error) {
 	u := cert.URIs[0]
 	id := Identity{Role: Role(u.Host), Name: strings.TrimPrefix(u.Path, "/")}
 	switch id.Role {
-	case RoleAdmin, RoleOrchestrator:
+	case RoleAdmin, RoleOrchestrator, RoleOperator, RoleViewer:
 		return id, nil
 	case RoleRouter:
 		if len(cert.IPAddresses) != 1 {
