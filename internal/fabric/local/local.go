@@ -93,6 +93,7 @@ func (b *burst) run(budget int) engine.Verdict {
 		if !qp.Send.Active {
 			ok, bad := qp.Next()
 			if !ok {
+				b.let() // it may be the responder itself that is held: a queue pair hears what it sends to its own group
 				return b.c.lonely(b.w, qp)
 			}
 			if status := begin(qp, bad); status != verbs.WCSuccess {
