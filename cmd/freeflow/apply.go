@@ -21,10 +21,10 @@ func applyCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
-		Short: "Make networks and other objects be as a file says",
+		Short: "Make networks, policies and other objects be as a file says",
 		Long: `Make objects be as YAML documents say: all of them, or, if one is wrong, none. What exists already is changed,
-or left alone if it is so. docs/examples/ has a file of each kind.`,
-		Example: "  freeflow apply -f docs/examples/network.yaml",
+or left alone if it is so. docs/examples/ has a file of each kind; docs/policies.md tells what policies mean.`,
+		Example: "  freeflow apply -f docs/examples/network.yaml\n  freeflow apply -f docs/examples/rate-limit.yaml --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			docs, err := readManifests(files, cmd.InOrStdin())

@@ -21,11 +21,11 @@ func getCommand() *cobra.Command {
 	var p printer
 	var watch bool
 	cmd := &cobra.Command{
-		Use:   "get hosts|networks|containers|qps|mrs|counters",
+		Use:   "get hosts|networks|containers|qps|mrs|counters|policies",
 		Short: "List what the router or the cluster has",
 		Long: `List what there is. The router of this machine is asked, which knows the cluster's hosts, networks and running containers,
 and of queue pairs, memory regions and counters its own. With --data-dir or --orchestrator the orchestrator is asked for
-hosts, networks, containers, the stopped ones too, and the memory regions of all hosts.`,
+hosts, networks, containers, the stopped ones too, and the memory regions of all hosts. The commands below always ask the orchestrator.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"hosts", "networks", "containers", "qps", "mrs", "counters"},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,6 +51,7 @@ hosts, networks, containers, the stopped ones too, and the memory regions of all
 			return list(ctx, cmd.OutOrStdout())
 		},
 	}
+	cmd.AddCommand(getPolicyCommands()...)
 	runDirFlag(cmd, &runDir)
 	operator.register(cmd)
 	cmd.Flags().Lookup("data-dir").DefValue = "" // without it the router is asked

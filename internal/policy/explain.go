@@ -8,12 +8,12 @@ import (
 
 // Match is one policy that concerns a container.
 type Match struct {
-	Kind      Kind
-	Name      string
-	Order     uint32
-	Selects   string   // by what it concerns the container
-	Holds     []string // what of it holds
-	Overruled []string // what does not, and because of which policy
+	Kind      Kind     `json:"kind"`
+	Name      string   `json:"name"`
+	Order     uint32   `json:"order"`
+	Selects   string   `json:"selects"`             // by what it concerns the container
+	Holds     []string `json:"holds"`               // what of it holds
+	Overruled []string `json:"overruled,omitempty"` // what does not, and because of which policy
 }
 
 // Explain lists the policies that concern a container, by kind and in the order in which they count.

@@ -36,6 +36,9 @@ func (k Kind) String() string {
 	return "unknown kind"
 }
 
+// MarshalText is part of encoding.TextMarshaler: the kind as files name it.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // DefaultOrder is that of a policy that gives none.
 const DefaultOrder = 100
 
