@@ -18,7 +18,9 @@ type rules struct {
 	from, to *index // of the list
 	fallback Verdict
 	by       string // the policy that gives the fallback
-	policies []accessPolicy
+	// otherwise is the decision where no rule matches.
+	otherwise Decision
+	policies  []accessPolicy
 }
 
 // rule is one, with the policy that it is of.
@@ -55,21 +57,17 @@ func (r *rules) add(p Policy, a Access) (err error) {
 	return err
 }
 
-// prepare makes the indexes, when all rules are there.
+// prepare makes the indexes and the decision that ends the list, when all rules are there.
 func (r *rules) prepare() {
 	from, to := make([]Selector, len(r.list)), make([]Selector, len(r.list))
 	for i := range r.list {
 		from[i], to[i] = r.list[i].From, r.list[i].To
 	}
 	r.from, r.to = newIndex(from), newIndex(to)
-}
-
-// otherwise is the decision where no rule matches.
-func (r *rules) otherwise() Decision {
-	if r.fallback == 0 {
-		return Decision{Allowed: true}
+	r.otherwise = Decision{Allowed: true}
+	if r.fallback != 0 {
+		r.otherwise = Decision{r.fallback == Allow, r.by, "default " + r.fallback.String()}
 	}
-	return Decision{r.fallback == Allow, r.by, "default " + r.fallback.String()}
 }
 
 // Decisions that no policy is asked about.
@@ -119,7 +117,7 @@ func (s *Set) decide(from, to *Subject) (d Decision, ruled bool) {
 	if i := r.first(from, to); i >= 0 {
 		return r.list[i].decision, true
 	}
-	return r.otherwise(), false
+	return r.otherwise, false
 }
 
 // first finds the first rule that matches; -1 if none does.

@@ -18,7 +18,7 @@ var (
 	rateUnits  = []unit{{"bit", 1}, {"kbit", 1e3}, {"Mbit", 1e6}, {"Gbit", 1e9}, {"Tbit", 1e12}}
 	byteUnits  = []unit{{"", 1}, {"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}}
 	countUnits = []unit{{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}}
-	// In the order in which they are written.
+	// Of two that are as short, the one that stands first is written.
 	byteShown = []unit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"", 1}}
 )
 
@@ -45,7 +45,7 @@ func suggestRate(number, word string) string {
 	}
 	prefix := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(word), "bit"), "b")
 	for _, u := range rateUnits {
-		if strings.EqualFold(prefix+"bit", u.word) && wellFormed(number) && (prefix != "" || word != "") {
+		if _, err := quantity(number, u.word, rateUnits); err == nil && strings.EqualFold(prefix+"bit", u.word) && word != "" {
 			return ": write " + number + u.word
 		}
 	}
@@ -78,14 +78,16 @@ func ParseBytes(text string) (uint64, error) {
 	return 0, fmt.Errorf("%q: want a number of bytes, such as 512, 64KiB or 10GB", text)
 }
 
-// FormatBytes writes a number of bytes so that ParseBytes reads the same.
-func FormatBytes(n uint64) string {
+// FormatBytes writes a number of bytes so that ParseBytes reads the same, as short as it can be.
+func FormatBytes(n uint64) (best string) {
 	for _, u := range byteShown {
-		if n%u.size == 0 && n > 0 || u.size == 1 {
-			return strconv.FormatUint(n/u.size, 10) + u.word
+		if n%u.size == 0 && (n > 0 || u.size == 1) {
+			if text := strconv.FormatUint(n/u.size, 10) + u.word; best == "" || len(text) < len(best) {
+				best = text
+			}
 		}
 	}
-	return ""
+	return best
 }
 
 // ParseCount reads a number of things: 100, 100k, 2.5M.
