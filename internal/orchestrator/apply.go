@@ -68,7 +68,11 @@ func (s *Store) apply(ctx context.Context, r *pb.ApplyRequest, onlyNew bool) (*p
 		if err != nil || r.DryRun || len(p.changes) == 0 {
 			return answer, err
 		}
-		done, err := s.txn(ctx, p.when, bundle(p.then)...)
+		then, err := bundle(p.then, len(p.when))
+		if err != nil {
+			return nil, err
+		}
+		done, err := s.txn(ctx, p.when, then...)
 		if err != nil {
 			return nil, fail("apply", err)
 		}
@@ -99,21 +103,26 @@ func checkNumber(list []*pb.Object) error {
 	return nil
 }
 
-// bundleSize is how many operations go in a transaction within the transaction. etcd refuses more than 128 in one, of which those that
-// hold others are counted too; there are at most (MaxPolicies+3*MaxObjects+1)/bundleSize of these.
-const bundleSize = 100
+// maxOps is the most that etcd, by its defaults, takes in one transaction, of comparisons or of operations. A transaction within it may have
+// as many less those of the one around it.
+const maxOps = 128
 
-// bundle puts operations into transactions within the transaction, if there are many. They have no conditions of their own: all or
+// bundle puts many operations into transactions within the transaction, which has that many comparisons. They have none of their own: all or
 // nothing is done as before.
-func bundle(ops []clientv3.Op) []clientv3.Op {
-	if len(ops) <= bundleSize {
-		return ops
+func bundle(ops []clientv3.Op, comparisons int) ([]clientv3.Op, error) {
+	if len(ops) <= maxOps {
+		return ops, nil
 	}
-	var list []clientv3.Op
-	for part := range slices.Chunk(ops, bundleSize) {
-		list = append(list, clientv3.OpTxn(nil, part, nil))
+	for outer := max(comparisons, 1); outer < maxOps; outer++ {
+		if size := maxOps - outer; outer*size >= len(ops) {
+			var list []clientv3.Op
+			for part := range slices.Chunk(ops, size) {
+				list = append(list, clientv3.OpTxn(nil, part, nil))
+			}
+			return list, nil
+		}
 	}
-	return list
+	return nil, failf(connect.CodeInvalidArgument, "too many objects at once: apply policies in a file, networks and containers in another")
 }
 
 func (p *plan) addAll(list []*pb.Object) (*pb.ApplyResponse, error) {

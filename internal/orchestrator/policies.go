@@ -49,7 +49,9 @@ const restChanged = "changed"
 // applyPolicy takes over a policy, or its end, or that there was a change.
 func (m *Mirror) applyPolicy(rest string, kv *mvccpb.KeyValue, deleted bool) (*pb.Change, error) {
 	if rest == restChanged {
-		m.policyRev = kv.ModRevision
+		if m.policyRev = kv.ModRevision; deleted {
+			m.policyRev = 0
+		}
 		return nil, nil
 	}
 	dir, name, _ := strings.Cut(rest, "/")
