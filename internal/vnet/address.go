@@ -23,6 +23,20 @@ func LinkLocal(mac net.HardwareAddr) netip.Addr {
 	return netip.AddrFrom16(addr)
 }
 
+// IPOf is the IPv4 address of the container whose link-local address is a (MAC, LinkLocal); any other address is itself.
+func IPOf(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if !a.Is6() {
+		return a
+	}
+	b := a.As16()
+	ip := netip.AddrFrom4([4]byte{b[10], b[13], b[14], b[15]})
+	if a != LinkLocal(MAC(ip)) {
+		return a
+	}
+	return ip
+}
+
 // EUI64 is the modified EUI-64 of mac: the universal/local bit inverted and ff:fe in the middle. Soft-RoCE
 // takes its node GUID from it.
 func EUI64(mac net.HardwareAddr) [8]byte {

@@ -25,3 +25,20 @@ func TestLastAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestIPOf(t *testing.T) {
+	for _, ip := range []string{"10.77.1.200", "0.0.0.0", "255.255.255.255", "1.2.3.4"} {
+		want := netip.MustParseAddr(ip)
+		if got := IPOf(LinkLocal(MAC(want))); got != want {
+			t.Errorf("link-local address of %s: %s", ip, got)
+		}
+		if got := IPOf(netip.AddrFrom16(want.As16())); got != want {
+			t.Errorf("%s: %s", ip, got)
+		}
+	}
+	for _, other := range []string{"fe80::1", "fe80::fe:aff:fe4d:1c8", "fd00::ff:aff:fe4d:1c8", "2001:db8::1"} {
+		if got := IPOf(netip.MustParseAddr(other)); got != netip.MustParseAddr(other) {
+			t.Errorf("%s: %s", other, got)
+		}
+	}
+}
