@@ -9,12 +9,20 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
+	"github.com/freeflow-rdma/freeflow/internal/policy"
 )
 
 // randomChange is about one of a few objects, so that they meet.
 func randomChange(r *rand.Rand) *pb.Change {
 	name := fmt.Sprint("n", r.IntN(40))
-	switch r.IntN(6) {
+	switch r.IntN(7) {
+	case 6:
+		p := &pb.Policy{Name: name, Spec: &pb.Policy_EngineMode{EngineMode: &pb.EngineMode{Mode: []string{"low", "fast", "slow"}[r.IntN(3)]}}}
+		if r.IntN(3) == 0 {
+			return &pb.Change{What: &pb.Change_Removed{Removed: &pb.Ref{Kind: pb.Kind_KIND_ENGINE_MODE, Name: name}}}
+		}
+		p.Select = &pb.Selector{Container: name}
+		return &pb.Change{What: &pb.Change_Policy{Policy: p}}
 	case 0:
 		return &pb.Change{What: &pb.Change_Host{Host: &pb.Host{Name: name, Underlay: "192.0.2.1", State: pb.Host_State(r.IntN(3))}}}
 	case 1:
@@ -97,6 +105,10 @@ func summary(s *State) string {
 	}
 	for n := range s.Networks() {
 		m["network "+n.Name] = fmt.Sprint(n.VNI)
+	}
+	for i := range 40 { // those that mean something hold
+		name := fmt.Sprint("n", i)
+		m["mode "+name] = s.Policies().Params(policy.Subject{Name: name}).Mode
 	}
 	return fmt.Sprint(m)
 }
