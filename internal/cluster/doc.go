@@ -31,7 +31,8 @@
 //   - Config.OnLost is called when the cluster has given a running container's name or address to somebody else while this
 //     host was away. The router must end its network.
 //   - State.Policies is what operators have decided, compiled; State.Subject is a container as policies see it. When State.Changes says Policies
-//     (or All), ask anew about every local container and every connection; when it says Containers or Networks, about those.
+//     (or All), ask anew about every local container and every connection; when it says Containers or Networks, about those. Of a container that
+//     is starting, Client.Subject knows before the State does; Register waits for the first State there is.
 //   - State.Revoked lists memory regions that an operator wants gone: make them useless, then RemoveMR.
 //
 // Which goroutine: all methods from any. What does not live here: networks, routes, containers' lives

@@ -34,6 +34,12 @@ func (s *State) Subject(c *Container) policy.Subject {
 	return subject
 }
 
+// Subject is a container of this host as policies see it, from the moment that it is registered: the State may not have it yet.
+func (c *Client) Subject(r Registration, a Assigned) policy.Subject {
+	return policy.Subject{Network: a.Network.Name, Tenant: a.Network.Tenant, Name: a.Name.Name, Host: c.cfg.Host, Image: r.Labels[policies.ImageLabel],
+		Labels: r.Labels, IP: a.IP}
+}
+
 // SubjectAt is who has an address, for somebody in that network: the container, running or not, or somebody outside the cluster.
 func (s *State) SubjectAt(network string, ip netip.Addr) policy.Subject {
 	if c := s.ContainerAt(network, ip); c != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -147,6 +148,22 @@ func TestManyPoliciesComeAtOnce(t *testing.T) {
 	}
 }
 
+// A container of a host that has just joined does not start before the policies are known.
+func TestNoContainerBeforeItsPolicies(t *testing.T) {
+	s := startOrchestrator(t, nil)
+	apply, _ := operator(t, s)
+	apply(rateLimit("cap", "c", 5e9))
+	a := openHost(t, hostConfig(t, s, "alpha", "192.0.2.1"))
+	r := registration("c", "1")
+	got, err := a.Register(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bits := a.State().Policies().Params(a.Subject(r, got)).Container.Egress.Bits; bits != 5e9 {
+		t.Errorf("c may send %d", bits)
+	}
+}
+
 // Whoever is at an address is a container with what it has, or somebody outside.
 func TestSubjects(t *testing.T) {
 	s := startOrchestrator(t, nil)
@@ -160,6 +177,9 @@ func TestSubjects(t *testing.T) {
 	}
 	eventually(t, a, "alpha knows it", func(s *cluster.State) bool { return s.Container(r.Name) != nil })
 	who := a.State().SubjectAt("blue", got.IP)
+	if at := a.Subject(r, got); !reflect.DeepEqual(at, who) {
+		t.Errorf("at its registration %+v, in the state %+v", at, who)
+	}
 	if who.Tenant != "acme" || who.Image != "perftest" || who.Labels["k"] != "v" || who.Host != "alpha" || who.Name != "c" || who.External {
 		t.Errorf("%+v", who)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,6 +95,9 @@ func (c *Client) Register(ctx context.Context, r Registration) (Assigned, error)
 	if r.IP.IsValid() {
 		m.Ip = r.IP.String()
 	}
+	if err := c.informed(ctx); err != nil {
+		return Assigned{}, fmt.Errorf("container %s: %w", r.Name, err)
+	}
 	if a, err := c.known(r, ErrUnreachable); err == nil && c.alone.Load() {
 		return c.registerAlone(a, r, m)
 	}
@@ -116,6 +120,18 @@ func (c *Client) Register(ctx context.Context, r Registration) (Assigned, error)
 		return Assigned{}, fmt.Errorf("container %s: %w", r.Name, err)
 	}
 	return a, nil
+}
+
+// informed waits until there is a state, if there has never been one: no container is to start before its policies are here.
+func (c *Client) informed(ctx context.Context) error {
+	patient, cancel := context.WithTimeout(ctx, registerPatience)
+	defer cancel()
+	for c.State().Revision == 0 {
+		if !sleep(patient, time.Millisecond) {
+			return cmp.Or(ctx.Err(), ErrUnreachable)
+		}
+	}
+	return nil
 }
 
 // registerAlone starts a container without an orchestrator; the next one that answers is told.
