@@ -26,6 +26,9 @@ type Config struct {
 	Advertise      []string      // further names and addresses for the server's certificate
 	HostTTL        time.Duration // of a host's lease; default DefaultHostTTL
 	DefaultCIDR    netip.Prefix  // of the network default, if it has to be made; default 10.77.0.0/16
+	// UsageMinutes and UsageHours are how long usage is kept by the minute, and by the hour.
+	UsageMinutes time.Duration
+	UsageHours   time.Duration
 	// AuditEvents and AuditAge bound the audit: the latest so many, no older than that.
 	AuditEvents int
 	AuditAge    time.Duration

@@ -14,6 +14,7 @@ type front struct {
 	doorman *doorman
 	audit   *auditLog
 	seen    *apiMetrics
+	usage   *UsageStore
 }
 
 // openFront opens it; it works until ctx ends.
@@ -27,6 +28,7 @@ func (s *Server) openFront(ctx context.Context) error {
 		audit:   openAudit(ctx, s.Store, s.cfg, &s.active),
 		seen:    newAPIMetrics(),
 	}
+	s.front.usage = openUsage(ctx, s.Store, s.cfg, s.front.audit, &s.active)
 	s.Store.onChange = s.front.audit.changed
 	return nil
 }
@@ -41,6 +43,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle(freeflowv1connect.NewClusterServiceHandler(clusterService{s.Store}, options))
 	mux.Handle(freeflowv1connect.NewAccessServiceHandler(accessService{f.doorman, f.audit}, options))
 	mux.Handle(freeflowv1connect.NewAuditServiceHandler(auditService{f.audit}, options))
+	mux.Handle(freeflowv1connect.NewUsageServiceHandler(usageService{f.usage}, options))
 	// A browser sends cookie and certificate along with whatever another site has it send: such requests stop here.
 	return s.count(http.NewCrossOriginProtection().Handler(f.doorman.identify(mux)))
 }

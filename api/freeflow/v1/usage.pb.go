@@ -2529,6 +2529,213 @@ func (x *InspectResponse) GetFlows() []*LiveFlow {
 	return nil
 }
 
+// UsageState is what is kept of a host's sources: how much of what they count is in buckets. Written with each of these.
+type UsageState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the last report that is in it
+	Sources       []*UsageSource         `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`    // id, network, container, instance, counters
+	Pairs         []*PairUsage           `protobuf:"bytes,4,rep,name=pairs,proto3" json:"pairs,omitempty"`
+	Refusals      []*Refusal             `protobuf:"bytes,5,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageState) Reset() {
+	*x = UsageState{}
+	mi := &file_freeflow_v1_usage_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageState) ProtoMessage() {}
+
+func (x *UsageState) ProtoReflect() protoreflect.Message {
+	mi := &file_freeflow_v1_usage_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageState.ProtoReflect.Descriptor instead.
+func (*UsageState) Descriptor() ([]byte, []int) {
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *UsageState) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *UsageState) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *UsageState) GetSources() []*UsageSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *UsageState) GetPairs() []*PairUsage {
+	if x != nil {
+		return x.Pairs
+	}
+	return nil
+}
+
+func (x *UsageState) GetRefusals() []*Refusal {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+// UsageBucket is what a host's containers used in one minute, or one hour.
+type UsageBucket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*UsageEntry          `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageBucket) Reset() {
+	*x = UsageBucket{}
+	mi := &file_freeflow_v1_usage_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageBucket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageBucket) ProtoMessage() {}
+
+func (x *UsageBucket) ProtoReflect() protoreflect.Message {
+	mi := &file_freeflow_v1_usage_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageBucket.ProtoReflect.Descriptor instead.
+func (*UsageBucket) Descriptor() ([]byte, []int) {
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *UsageBucket) GetEntries() []*UsageEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// UsageEntry is one container's part; with a peer, what of it was exchanged with that peer.
+type UsageEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       string                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
+	Container     string                 `protobuf:"bytes,2,opt,name=container,proto3" json:"container,omitempty"`
+	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PeerNetwork   string                 `protobuf:"bytes,4,opt,name=peer_network,json=peerNetwork,proto3" json:"peer_network,omitempty"`
+	Peer          string                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`
+	Counters      *Counters              `protobuf:"bytes,6,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageEntry) Reset() {
+	*x = UsageEntry{}
+	mi := &file_freeflow_v1_usage_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageEntry) ProtoMessage() {}
+
+func (x *UsageEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_freeflow_v1_usage_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageEntry.ProtoReflect.Descriptor instead.
+func (*UsageEntry) Descriptor() ([]byte, []int) {
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *UsageEntry) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *UsageEntry) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *UsageEntry) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *UsageEntry) GetPeerNetwork() string {
+	if x != nil {
+		return x.PeerNetwork
+	}
+	return ""
+}
+
+func (x *UsageEntry) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *UsageEntry) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
 var File_freeflow_v1_usage_proto protoreflect.FileDescriptor
 
 const file_freeflow_v1_usage_proto_rawDesc = "" +
@@ -2827,7 +3034,24 @@ const file_freeflow_v1_usage_proto_rawDesc = "" +
 	"details_at\x18\x03 \x01(\x03R\tdetailsAt\x12!\n" +
 	"\x03mrs\x18\x04 \x03(\v2\x0f.freeflow.v1.MRR\x03mrs\x12\x1b\n" +
 	"\tmrs_total\x18\x05 \x01(\rR\bmrsTotal\x12+\n" +
-	"\x05flows\x18\x06 \x03(\v2\x15.freeflow.v1.LiveFlowR\x05flows2\xdd\x02\n" +
+	"\x05flows\x18\x06 \x03(\v2\x15.freeflow.v1.LiveFlowR\x05flows\"\xd2\x01\n" +
+	"\n" +
+	"UsageState\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x122\n" +
+	"\asources\x18\x03 \x03(\v2\x18.freeflow.v1.UsageSourceR\asources\x12,\n" +
+	"\x05pairs\x18\x04 \x03(\v2\x16.freeflow.v1.PairUsageR\x05pairs\x120\n" +
+	"\brefusals\x18\x05 \x03(\v2\x14.freeflow.v1.RefusalR\brefusals\"@\n" +
+	"\vUsageBucket\x121\n" +
+	"\aentries\x18\x01 \x03(\v2\x17.freeflow.v1.UsageEntryR\aentries\"\xc6\x01\n" +
+	"\n" +
+	"UsageEntry\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x1c\n" +
+	"\tcontainer\x18\x02 \x01(\tR\tcontainer\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12!\n" +
+	"\fpeer_network\x18\x04 \x01(\tR\vpeerNetwork\x12\x12\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x121\n" +
+	"\bcounters\x18\x06 \x01(\v2\x15.freeflow.v1.CountersR\bcounters2\xdd\x02\n" +
 	"\fUsageService\x12B\n" +
 	"\x06Report\x12\x18.freeflow.v1.UsageReport\x1a\x1e.freeflow.v1.UsageReportAnswer\x12B\n" +
 	"\x03Get\x12\x1c.freeflow.v1.GetUsageRequest\x1a\x1d.freeflow.v1.GetUsageResponse\x12;\n" +
@@ -2848,7 +3072,7 @@ func file_freeflow_v1_usage_proto_rawDescGZIP() []byte {
 }
 
 var file_freeflow_v1_usage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeflow_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_freeflow_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_freeflow_v1_usage_proto_goTypes = []any{
 	(GetUsageRequest_By)(0),   // 0: freeflow.v1.GetUsageRequest.By
 	(*Counters)(nil),          // 1: freeflow.v1.Counters
@@ -2876,34 +3100,37 @@ var file_freeflow_v1_usage_proto_goTypes = []any{
 	(*LiveFlow)(nil),          // 23: freeflow.v1.LiveFlow
 	(*InspectRequest)(nil),    // 24: freeflow.v1.InspectRequest
 	(*InspectResponse)(nil),   // 25: freeflow.v1.InspectResponse
-	nil,                       // 26: freeflow.v1.Counters.OperationsEntry
-	nil,                       // 27: freeflow.v1.Counters.ErrorsEntry
-	nil,                       // 28: freeflow.v1.Counters.DropsEntry
-	nil,                       // 29: freeflow.v1.Counters.DeniedEntry
-	nil,                       // 30: freeflow.v1.Counters.RdmaEntry
-	nil,                       // 31: freeflow.v1.UsageSource.ObjectsEntry
-	nil,                       // 32: freeflow.v1.UsageSource.QuotaEntry
-	nil,                       // 33: freeflow.v1.LiveContainer.ObjectsEntry
-	nil,                       // 34: freeflow.v1.LiveContainer.QuotaEntry
-	(*Ref)(nil),               // 35: freeflow.v1.Ref
-	(*Host)(nil),              // 36: freeflow.v1.Host
-	(*Container)(nil),         // 37: freeflow.v1.Container
-	(*MR)(nil),                // 38: freeflow.v1.MR
+	(*UsageState)(nil),        // 26: freeflow.v1.UsageState
+	(*UsageBucket)(nil),       // 27: freeflow.v1.UsageBucket
+	(*UsageEntry)(nil),        // 28: freeflow.v1.UsageEntry
+	nil,                       // 29: freeflow.v1.Counters.OperationsEntry
+	nil,                       // 30: freeflow.v1.Counters.ErrorsEntry
+	nil,                       // 31: freeflow.v1.Counters.DropsEntry
+	nil,                       // 32: freeflow.v1.Counters.DeniedEntry
+	nil,                       // 33: freeflow.v1.Counters.RdmaEntry
+	nil,                       // 34: freeflow.v1.UsageSource.ObjectsEntry
+	nil,                       // 35: freeflow.v1.UsageSource.QuotaEntry
+	nil,                       // 36: freeflow.v1.LiveContainer.ObjectsEntry
+	nil,                       // 37: freeflow.v1.LiveContainer.QuotaEntry
+	(*Ref)(nil),               // 38: freeflow.v1.Ref
+	(*Host)(nil),              // 39: freeflow.v1.Host
+	(*Container)(nil),         // 40: freeflow.v1.Container
+	(*MR)(nil),                // 41: freeflow.v1.MR
 }
 var file_freeflow_v1_usage_proto_depIdxs = []int32{
-	26, // 0: freeflow.v1.Counters.operations:type_name -> freeflow.v1.Counters.OperationsEntry
-	27, // 1: freeflow.v1.Counters.errors:type_name -> freeflow.v1.Counters.ErrorsEntry
-	28, // 2: freeflow.v1.Counters.drops:type_name -> freeflow.v1.Counters.DropsEntry
-	29, // 3: freeflow.v1.Counters.denied:type_name -> freeflow.v1.Counters.DeniedEntry
-	30, // 4: freeflow.v1.Counters.rdma:type_name -> freeflow.v1.Counters.RdmaEntry
+	29, // 0: freeflow.v1.Counters.operations:type_name -> freeflow.v1.Counters.OperationsEntry
+	30, // 1: freeflow.v1.Counters.errors:type_name -> freeflow.v1.Counters.ErrorsEntry
+	31, // 2: freeflow.v1.Counters.drops:type_name -> freeflow.v1.Counters.DropsEntry
+	32, // 3: freeflow.v1.Counters.denied:type_name -> freeflow.v1.Counters.DeniedEntry
+	33, // 4: freeflow.v1.Counters.rdma:type_name -> freeflow.v1.Counters.RdmaEntry
 	1,  // 5: freeflow.v1.UsageSource.counters:type_name -> freeflow.v1.Counters
-	31, // 6: freeflow.v1.UsageSource.objects:type_name -> freeflow.v1.UsageSource.ObjectsEntry
-	32, // 7: freeflow.v1.UsageSource.quota:type_name -> freeflow.v1.UsageSource.QuotaEntry
+	34, // 6: freeflow.v1.UsageSource.objects:type_name -> freeflow.v1.UsageSource.ObjectsEntry
+	35, // 7: freeflow.v1.UsageSource.quota:type_name -> freeflow.v1.UsageSource.QuotaEntry
 	2,  // 8: freeflow.v1.UsageReport.sources:type_name -> freeflow.v1.UsageSource
 	3,  // 9: freeflow.v1.UsageReport.pairs:type_name -> freeflow.v1.PairUsage
 	7,  // 10: freeflow.v1.UsageReport.details:type_name -> freeflow.v1.ContainerDetails
 	4,  // 11: freeflow.v1.UsageReport.refusals:type_name -> freeflow.v1.Refusal
-	35, // 12: freeflow.v1.UsageReportAnswer.inspect:type_name -> freeflow.v1.Ref
+	38, // 12: freeflow.v1.UsageReportAnswer.inspect:type_name -> freeflow.v1.Ref
 	8,  // 13: freeflow.v1.ContainerDetails.qps:type_name -> freeflow.v1.QPDetails
 	9,  // 14: freeflow.v1.ContainerDetails.cm_ids:type_name -> freeflow.v1.CMDetails
 	0,  // 15: freeflow.v1.GetUsageRequest.by:type_name -> freeflow.v1.GetUsageRequest.By
@@ -2919,35 +3146,40 @@ var file_freeflow_v1_usage_proto_depIdxs = []int32{
 	23, // 25: freeflow.v1.LiveResponse.flows:type_name -> freeflow.v1.LiveFlow
 	16, // 26: freeflow.v1.LiveTotals.rates:type_name -> freeflow.v1.Rates
 	17, // 27: freeflow.v1.LiveTotals.history:type_name -> freeflow.v1.History
-	36, // 28: freeflow.v1.LiveHost.host:type_name -> freeflow.v1.Host
+	39, // 28: freeflow.v1.LiveHost.host:type_name -> freeflow.v1.Host
 	16, // 29: freeflow.v1.LiveHost.rates:type_name -> freeflow.v1.Rates
 	17, // 30: freeflow.v1.LiveHost.history:type_name -> freeflow.v1.History
-	37, // 31: freeflow.v1.LiveContainer.container:type_name -> freeflow.v1.Container
+	40, // 31: freeflow.v1.LiveContainer.container:type_name -> freeflow.v1.Container
 	16, // 32: freeflow.v1.LiveContainer.rates:type_name -> freeflow.v1.Rates
 	17, // 33: freeflow.v1.LiveContainer.history:type_name -> freeflow.v1.History
 	1,  // 34: freeflow.v1.LiveContainer.counters:type_name -> freeflow.v1.Counters
-	33, // 35: freeflow.v1.LiveContainer.objects:type_name -> freeflow.v1.LiveContainer.ObjectsEntry
-	34, // 36: freeflow.v1.LiveContainer.quota:type_name -> freeflow.v1.LiveContainer.QuotaEntry
+	36, // 35: freeflow.v1.LiveContainer.objects:type_name -> freeflow.v1.LiveContainer.ObjectsEntry
+	37, // 36: freeflow.v1.LiveContainer.quota:type_name -> freeflow.v1.LiveContainer.QuotaEntry
 	17, // 37: freeflow.v1.LiveFlow.history:type_name -> freeflow.v1.History
 	22, // 38: freeflow.v1.InspectResponse.container:type_name -> freeflow.v1.LiveContainer
 	7,  // 39: freeflow.v1.InspectResponse.details:type_name -> freeflow.v1.ContainerDetails
-	38, // 40: freeflow.v1.InspectResponse.mrs:type_name -> freeflow.v1.MR
+	41, // 40: freeflow.v1.InspectResponse.mrs:type_name -> freeflow.v1.MR
 	23, // 41: freeflow.v1.InspectResponse.flows:type_name -> freeflow.v1.LiveFlow
-	5,  // 42: freeflow.v1.UsageService.Report:input_type -> freeflow.v1.UsageReport
-	10, // 43: freeflow.v1.UsageService.Get:input_type -> freeflow.v1.GetUsageRequest
-	15, // 44: freeflow.v1.UsageService.Live:input_type -> freeflow.v1.LiveRequest
-	15, // 45: freeflow.v1.UsageService.WatchLive:input_type -> freeflow.v1.LiveRequest
-	24, // 46: freeflow.v1.UsageService.Inspect:input_type -> freeflow.v1.InspectRequest
-	6,  // 47: freeflow.v1.UsageService.Report:output_type -> freeflow.v1.UsageReportAnswer
-	13, // 48: freeflow.v1.UsageService.Get:output_type -> freeflow.v1.GetUsageResponse
-	18, // 49: freeflow.v1.UsageService.Live:output_type -> freeflow.v1.LiveResponse
-	18, // 50: freeflow.v1.UsageService.WatchLive:output_type -> freeflow.v1.LiveResponse
-	25, // 51: freeflow.v1.UsageService.Inspect:output_type -> freeflow.v1.InspectResponse
-	47, // [47:52] is the sub-list for method output_type
-	42, // [42:47] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	2,  // 42: freeflow.v1.UsageState.sources:type_name -> freeflow.v1.UsageSource
+	3,  // 43: freeflow.v1.UsageState.pairs:type_name -> freeflow.v1.PairUsage
+	4,  // 44: freeflow.v1.UsageState.refusals:type_name -> freeflow.v1.Refusal
+	28, // 45: freeflow.v1.UsageBucket.entries:type_name -> freeflow.v1.UsageEntry
+	1,  // 46: freeflow.v1.UsageEntry.counters:type_name -> freeflow.v1.Counters
+	5,  // 47: freeflow.v1.UsageService.Report:input_type -> freeflow.v1.UsageReport
+	10, // 48: freeflow.v1.UsageService.Get:input_type -> freeflow.v1.GetUsageRequest
+	15, // 49: freeflow.v1.UsageService.Live:input_type -> freeflow.v1.LiveRequest
+	15, // 50: freeflow.v1.UsageService.WatchLive:input_type -> freeflow.v1.LiveRequest
+	24, // 51: freeflow.v1.UsageService.Inspect:input_type -> freeflow.v1.InspectRequest
+	6,  // 52: freeflow.v1.UsageService.Report:output_type -> freeflow.v1.UsageReportAnswer
+	13, // 53: freeflow.v1.UsageService.Get:output_type -> freeflow.v1.GetUsageResponse
+	18, // 54: freeflow.v1.UsageService.Live:output_type -> freeflow.v1.LiveResponse
+	18, // 55: freeflow.v1.UsageService.WatchLive:output_type -> freeflow.v1.LiveResponse
+	25, // 56: freeflow.v1.UsageService.Inspect:output_type -> freeflow.v1.InspectResponse
+	52, // [52:57] is the sub-list for method output_type
+	47, // [47:52] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_freeflow_v1_usage_proto_init() }
@@ -2962,7 +3194,7 @@ func file_freeflow_v1_usage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeflow_v1_usage_proto_rawDesc), len(file_freeflow_v1_usage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
