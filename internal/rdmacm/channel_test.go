@@ -191,12 +191,17 @@ func TestOthers(t *testing.T) {
 // TestQuota: IDs are bounded, as librdmacm's own table is, and a number is used again.
 func TestQuota(t *testing.T) {
 	p := newPair(t).client
-	for range maxIDs {
+	ids := &p.h.members[p.c].ids
+	if ids.limit != 1<<16 {
+		t.Errorf("%d IDs are allowed", ids.limit)
+	}
+	ids.limit = 1000
+	for range 1000 {
 		p.create(uapi.PortSpaceTCP, verbs.TypeRC)
 	}
 	p.fails(syscall.ENOMEM, uapi.UCMCreateID, uapi.UCMCreateIDReq{PS: uapi.PortSpaceTCP}, 4)
-	p.destroy(12345)
-	if n := p.create(uapi.PortSpaceTCP, verbs.TypeRC); n != 12345 {
+	p.destroy(345)
+	if n := p.create(uapi.PortSpaceTCP, verbs.TypeRC); n != 345 {
 		t.Errorf("number %d", n)
 	}
 }

@@ -1,7 +1,8 @@
 // Package uapi is the kernel's user-space RDMA ABI: the uverbs write() commands of rdma/ib_user_verbs.h with
-// Soft-RoCE's driver data (uverbs_*.go), and the offsets of the rings of rdma/rdma_user_rxe.h (rxe.go).
+// Soft-RoCE's driver data (uverbs_*.go), the offsets of the rings of rdma/rdma_user_rxe.h (rxe.go), and the commands and events of
+// rdma_cm of rdma/rdma_user_cm.h (rdmacm*.go, sockaddr.go).
 //
-// It knows layouts and lengths, and nothing else: no objects, no limits, no I/O, no unsafe. ParseCommand takes the bytes that a
+// It knows layouts and lengths, and nothing else: no objects, no limits, no I/O, no unsafe. ParseCommand and ParseUCM take the bytes that a
 // program wrote, hostile ones included, checks every length as the kernel does, and splits them; Decode
 // and Response turn core structures and driver data into Go structs of the same layout and back.
 // Each struct here names the C struct that it mirrors, each field the member, and a test holds all of them, and every ring
