@@ -28,6 +28,7 @@ type Carrier struct {
 	lanes    []*lane // by worker
 	ports    []*udp.Port
 	inlets   []*inlet
+	groups   *groups // nil if there are no external peers
 }
 
 // New makes a carrier that knows of no other host. Without Start it carries messages on this host only.
@@ -84,6 +85,9 @@ func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 			return err
 		}
 	}
+	if u.Plain {
+		return c.openGroups()
+	}
 	return nil
 }
 
@@ -119,6 +123,10 @@ func (c *Carrier) Stop() {
 		c.eng.Forget(in.home, in.fd)
 	}
 	c.inlets = nil
+	if c.groups != nil {
+		c.groups.close()
+		c.groups = nil
+	}
 	for _, l := range c.lanes {
 		l.closed.Store(true)
 	}
@@ -207,6 +215,9 @@ func (e elsewhere) send(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (statu
 	l := c.laneOf(w)
 	l.av = av
 	t := c.table.Load()
+	if fromHost(qp.Container(), int(av.SGIDIndex)) {
+		return transport.SendDatagram(&l.env, l.outside(t, av.DGID), qp)
+	}
 	if !av.DGID.IsMulticast() {
 		return transport.SendDatagram(&l.env, c.find(t, qp, av), qp)
 	}
@@ -214,15 +225,15 @@ func (e elsewhere) send(w *engine.Worker, qp *verbs.QP, av *verbs.AHAttr) (statu
 	if n == nil {
 		return verbs.WCSuccess, true
 	}
-	if l.Room() < len(n.hosts) && l.tunnel.Queued() > 0 {
-		return 0, false
-	}
 	for _, p := range n.hosts {
-		if status, sent = transport.SendDatagram(&l.env, p, qp); !sent || status != verbs.WCSuccess {
-			break
+		if l.Room() <= 0 {
+			l.Flush() // not later: whoever has had the datagram would have it once more
+		}
+		if status, _ = transport.SendDatagram(&l.env, p, qp); status != verbs.WCSuccess {
+			return status, true
 		}
 	}
-	return status, sent
+	return verbs.WCSuccess, true
 }
 
 // Idle is the turn of a UD queue pair with nothing to send.

@@ -19,6 +19,8 @@ type Counters struct {
 	MADsUnsent     atomic.Uint64 // too many at a time
 	MADsUnroutable atomic.Uint64 // nobody has the address, as far as this host knows
 	BadMAD         atomic.Uint64 // packets to QP 1 that are no management datagrams
+
+	GroupsRefused atomic.Uint64 // multicast groups of the underlay that could not be joined: there are too many, or the kernel would not
 }
 
 // Each calls f with every counter's name and value.
@@ -30,7 +32,7 @@ func (c *Counters) Each(f func(name string, value uint64)) {
 		{"drop_malformed", &c.Malformed}, {"drop_unknown_host", &c.UnknownHost}, {"drop_unknown_vni", &c.UnknownVNI}, {"drop_forged", &c.Forged},
 		{"drop_wrong_address", &c.WrongAddress}, {"drop_unknown_qp", &c.UnknownQP}, {"drop_icrc", &c.BadICRC}, {"send_faults", &c.SendFaults},
 		{"received_plain", &c.ReceivedPlain}, {"mads_sent", &c.MADsSent}, {"mads_received", &c.MADsReceived}, {"mads_unsent", &c.MADsUnsent},
-		{"mads_unroutable", &c.MADsUnroutable}, {"drop_mad", &c.BadMAD},
+		{"mads_unroutable", &c.MADsUnroutable}, {"drop_mad", &c.BadMAD}, {"groups_refused", &c.GroupsRefused},
 	} {
 		f(x.name, x.v.Load())
 	}

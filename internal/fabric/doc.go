@@ -19,6 +19,9 @@
 // reasons; there is no queue pair: SendMAD queues them for a worker, and SetMADHandler says who takes them. Way tells how an address is
 // reached, by the same tables.
 //
+// A datagram to a multicast group goes to every host of its network, in Geneve, and there to the members; one from the host's own address goes
+// to the group on the underlay, of which the host is a member as long as queue pairs of containers with that address are (groups).
+//
 // What does not live here: sockets and batches (package udp), packets' formats (package wire), sequence and retries (package
 // transport), what management datagrams say (package cm), who knows the containers (packages cluster and router).
 //

@@ -41,25 +41,31 @@ type flow struct {
 	qp    *verbs.QP // nil: not believed
 	path  *transport.Path
 	group bool             // to a multicast group
+	plain bool             // of the underlay's, not of a network's
 	mad   bool             // to QP 1
 	cont  *verbs.Container // whose QP 1; nil: the host's own
 }
 
 // Ready is engine.Source's: it receives once and hands everything over.
 func (in *inlet) Ready(w *engine.Worker) {
-	in.lane = in.c.laneOf(w)
-	in.flow.qp = nil // nothing is remembered from one turn to the next: queue pairs go away between them
-	in.table = in.c.table.Load()
+	in.begin(w)
 	in.rx.Poll()
 	var a udp.Arrival
 	for in.rx.Next(&a) {
 		if in.plain {
-			in.takePlain(w, &a)
+			in.takePlain(w, &a, in.c.underlay)
 		} else {
 			in.takeTunnel(w, &a)
 		}
 	}
 	in.hand(w)
+}
+
+// begin is before all else in a turn.
+func (in *inlet) begin(w *engine.Worker) {
+	in.lane = in.c.laneOf(w)
+	in.flow.qp = nil // nothing is remembered from one turn to the next: queue pairs go away between them
+	in.table = in.c.table.Load()
 }
 
 // hand gives the packets that wait to their queue pair.
@@ -155,7 +161,7 @@ func (in *inlet) datagram(w *engine.Worker, qp *verbs.QP, p *packet, x *transpor
 
 // toGroup gives a datagram to the members of a multicast group on this host.
 func (in *inlet) toGroup(w *engine.Worker, p *packet, x *transport.Arrived) {
-	for _, qp := range in.dev.Members(in.table.networks[in.flow.vni].name, p.dst) {
+	for _, qp := range in.members(p.dst) {
 		in.datagram(w, qp, p, x)
 	}
 }

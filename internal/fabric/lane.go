@@ -21,6 +21,7 @@ type lane struct {
 	av     *verbs.AHAttr // of the datagram that is being sent
 	closed atomic.Bool   // the ports are closed
 	even   even
+	last   lastPath
 }
 
 // even makes packets of one length out of such as differ by a header, so that they go as one message: of the packets of a WRITE the first

@@ -208,10 +208,12 @@ func (f *forged) tunnel() *udp.Arrival {
 }
 
 // plain is the packet from a peer that is no router, at the outer address.
-func (f *forged) plain(to netip.Addr) *udp.Arrival {
+func (f *forged) plain(to netip.Addr) *udp.Arrival { return f.plainFrom(50000, to) }
+
+func (f *forged) plainFrom(port uint16, to netip.Addr) *udp.Arrival {
 	var m madeUp
-	ip, u := m.put(verbs.GIDOf(f.outer), verbs.GIDOf(to), 50000, f.size())
-	return &udp.Arrival{Src: netip.AddrPortFrom(f.outer, 50000), Bytes: f.transport(ip, u), TOS: f.tos}
+	ip, u := m.put(verbs.GIDOf(f.outer), verbs.GIDOf(to), port, f.size())
+	return &udp.Arrival{Src: netip.AddrPortFrom(f.outer, port), Bytes: f.transport(ip, u), TOS: f.tos}
 }
 
 // TestForgedMADs: what is not to be believed is counted under its reason, and nobody hears of it.
@@ -258,7 +260,7 @@ func TestForgedMADs(t *testing.T) {
 		before := counts(&q.c.Counters)
 		q.got, q.flow.qp = nil, nil
 		if x.plain {
-			q.takePlain(nil, f.plain(q.c.underlay))
+			q.takePlain(nil, f.plain(q.c.underlay), q.c.underlay)
 		} else {
 			q.takeTunnel(nil, f.tunnel())
 		}
@@ -311,7 +313,7 @@ func FuzzQP1(f *testing.F) {
 				ip, u := m.put(verbs.GIDOf(from), verbs.GIDOf(q.c.underlay), 50000, len(b))
 				wire.PutICRC(b[end:], wire.ICRC(ip, u, b[:end]))
 			}
-			q.takePlain(nil, &udp.Arrival{Src: netip.MustParseAddrPort("127.0.79.2:50000"), Bytes: b})
+			q.takePlain(nil, &udp.Arrival{Src: netip.MustParseAddrPort("127.0.79.2:50000"), Bytes: b}, q.c.underlay)
 		} else {
 			var p packet
 			if g, inner, err := wire.ParseGeneve(b); mend && err == nil && p.parse(g.Protocol(), inner) {

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
@@ -59,20 +60,20 @@ func identify(ip []byte, id uint16) {
 	}
 }
 
-// takePlain takes a packet from a peer that is no router. What the kernel has taken off is made up again for the ICRC; the
-// identification is not known and is found (wire.FindID).
-func (in *inlet) takePlain(w *engine.Worker, a *udp.Arrival) {
+// takePlain takes a packet from a peer that is no router to an address of ours, or to a group. What the kernel has taken off is made up
+// again for the ICRC; the identification is not known and is found (wire.FindID).
+func (in *inlet) takePlain(w *engine.Worker, a *udp.Arrival, to netip.Addr) {
 	cnt := &in.c.Counters
 	cnt.ReceivedPlain.Add(1)
 	if len(a.Bytes) < wire.BTHSize+wire.ICRCSize {
 		cnt.Malformed.Add(1)
 		return
 	}
-	p := packet{src: verbs.GIDOf(a.Src.Addr()), dst: verbs.GIDOf(in.c.underlay), rest: a.Bytes, ecn: a.TOS & udp.ECNMask, trafficCls: a.TOS}
+	p := packet{src: verbs.GIDOf(a.Src.Addr()), dst: verbs.GIDOf(to), rest: a.Bytes, ecn: a.TOS & udp.ECNMask, trafficCls: a.TOS}
 	rest := p.rest[:len(p.rest)-wire.ICRCSize]
 	f := &in.flow
 	qpn := binary.BigEndian.Uint32(rest[4:]) & 0xffffff
-	if f.qp == nil || f.qpn != qpn || f.src != p.src {
+	if f.qp == nil || f.qpn != qpn || f.src != p.src || f.dst != p.dst {
 		in.hand(w)
 		*f = flow{src: p.src, dst: p.dst, qpn: qpn}
 		if !in.believePlain(f) {
@@ -93,6 +94,9 @@ func (in *inlet) takePlain(w *engine.Worker, a *udp.Arrival) {
 // believePlain checks that the queue pair speaks to peers that are no routers, and to this one if it is connected.
 func (in *inlet) believePlain(f *flow) bool {
 	cnt := &in.c.Counters
+	if f.dst.IsMulticast() {
+		return in.believePlainGroup(f)
+	}
 	if f.qpn == wire.QP1 {
 		return in.believePlainMAD(f)
 	}

@@ -1,11 +1,13 @@
 package verbs
 
 import (
+	"maps"
 	"slices"
 	"syscall"
 )
 
-// AttachMcast makes a UD queue pair a member of a multicast group of its network.
+// AttachMcast makes a UD queue pair a member of a multicast group of its network, and of the host's group if the container has the host's
+// address.
 func (c *Context) AttachMcast(h Handle, g GID, _ uint16) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -13,16 +15,19 @@ func (c *Context) AttachMcast(h Handle, g GID, _ uint16) error {
 	if qp == nil || qp.Type != TypeUD || !g.IsMulticast() {
 		return syscall.EINVAL
 	}
-	return c.changeGroup(g, func(members []*QP) ([]*QP, error) {
-		if slices.Contains(members, qp) {
-			return members, nil
-		}
+	if slices.Contains(qp.groups, g) {
+		return nil
+	}
+	err := c.changeGroup(g, func(members []*QP) ([]*QP, error) {
 		if len(members) >= MaxMcastAttach {
 			return nil, syscall.ENOMEM
 		}
-		qp.groups = append(qp.groups, g)
 		return append(slices.Clone(members), qp), nil
 	})
+	if err == nil {
+		qp.groups = append(qp.groups, g)
+	}
+	return err
 }
 
 // DetachMcast undoes AttachMcast.
@@ -44,11 +49,17 @@ func (c *Context) leaveGroup(qp *QP, g GID) {
 	})
 }
 
-func (c *Context) changeGroup(g GID, f func([]*QP) ([]*QP, error)) error {
+func (c *Context) changeGroup(g GID, f func([]*QP) ([]*QP, error)) (err error) {
 	d := c.dev
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.changeNetwork(c.cont.Network, func(n *network) error {
+	hosted := d.HostMembers(g)
+	if c.cont.HostGID != 0 {
+		if hosted, err = f(hosted); err != nil {
+			return err
+		}
+	}
+	err = d.changeNetwork(c.cont.Network, func(n *network) error {
 		if n.groups[g] == nil && len(n.groups) >= MaxMcastGroups {
 			return syscall.ENOMEM
 		}
@@ -61,6 +72,39 @@ func (c *Context) changeGroup(g GID, f func([]*QP) ([]*QP, error)) error {
 		}
 		return nil
 	})
+	if err == nil && c.cont.HostGID != 0 {
+		d.setHosted(g, hosted)
+	}
+	return err
+}
+
+// setHosted shows who are the members of a group of the host's. The caller holds mu.
+func (d *Device) setHosted(g GID, members []*QP) {
+	all := map[GID][]*QP{}
+	if old := d.hosted.Load(); old != nil {
+		maps.Copy(all, *old)
+	}
+	had := len(all[g]) > 0
+	if all[g] = members; len(members) == 0 {
+		delete(all, g)
+	}
+	d.hosted.Store(&all)
+	if has := len(members) > 0; has != had && d.groupWatch != nil {
+		d.groupWatch(g, has)
+	}
+}
+
+// WatchGroups says who is told when a group of the host's gets its first member, and when it has lost its last. f is called under a lock
+// and returns at once. To be called before there are contexts.
+func (d *Device) WatchGroups(f func(g GID, has bool)) { d.groupWatch = f }
+
+// HostMembers gives the queue pairs of a multicast group whose containers, of whatever network, have the host's address: they hear what is
+// sent to the group from that address, and from outside. The slice is shared: read only. Any goroutine.
+func (d *Device) HostMembers(g GID) []*QP {
+	if all := d.hosted.Load(); all != nil {
+		return (*all)[g]
+	}
+	return nil
 }
 
 // Members gives the queue pairs of a multicast group in this queue pair's network. The slice is shared: read only.

@@ -28,6 +28,7 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	d.grh.Put(verbs.GRHFields{Src: qp.Container().GIDs[av.SGIDIndex], Dst: av.DGID, TrafficClass: av.TrafficClass, FlowLabel: av.FlowLabel,
 		HopLimit: av.HopLimit, Length: int(s.Length) + udOverhead})
 	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
+	plain := qp.Container().HostGID != 0 && int(av.SGIDIndex) == qp.Container().HostGID // to peers that are no routers
 	isHere := peer != nil && peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID)
 	sent := false // as a packet
 	if b.c.Away != nil && !isHere && qp.Device().Lookup(qp.Container().Network, av.DGID) == nil {
@@ -40,14 +41,11 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 		case status != verbs.WCSuccess:
 			return refused, status
 		}
-		sent = !av.DGID.IsMulticast() // of those there is one for each host, and nobody shows them
+		sent = plain || !av.DGID.IsMulticast() // within a network there is one for each host, and nobody shows them
 	}
 	if av.DGID.IsMulticast() {
-		// A sender that has joined the group hears itself, as with every device that does not block the loop.
-		for _, peer := range qp.Members(av.DGID) {
-			if o, status := b.deliver(peer, &d); o == refused {
-				return o, status
-			}
+		if o, status := b.toGroup(av.DGID, plain, &d); o == refused {
+			return o, status
 		}
 	} else if isHere {
 		if o, status := b.deliver(peer, &d); o != carried {
@@ -60,6 +58,21 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	}
 	qp.Advance(1)
 	return done(qp)
+}
+
+// toGroup puts a datagram into a receive of every member of a group on this host: of the network's, or of the host's own. A sender that
+// has joined the group hears itself, as with every device that does not block the loop (Linux' Soft-RoCE does not).
+func (b *burst) toGroup(g verbs.GID, plain bool, d *parcel) (outcome, verbs.WCStatus) {
+	members := b.qp.Members(g)
+	if plain {
+		members = b.qp.Device().HostMembers(g)
+	}
+	for _, peer := range members {
+		if o, status := b.deliver(peer, d); o == refused {
+			return o, status
+		}
+	}
+	return carried, 0
 }
 
 // parcel is a datagram on its way.

@@ -54,20 +54,29 @@ func PathMTU(underlay int, e Encapsulation) int {
 
 // UnderlayMTU reads the MTU of the interface that has the local address, in the calling thread's network namespace.
 func UnderlayMTU(local netip.Addr) (int, error) {
+	link, err := interfaceOf(local)
+	if err != nil {
+		return 0, err
+	}
+	return link.MTU, nil
+}
+
+// interfaceOf finds the interface that has a local address, in the calling thread's network namespace.
+func interfaceOf(local netip.Addr) (*net.Interface, error) {
 	links, err := net.Interfaces()
 	if err != nil {
-		return 0, fmt.Errorf("find the interface of %s: %w", local, err)
+		return nil, fmt.Errorf("find the interface of %s: %w", local, err)
 	}
-	for _, link := range links {
-		addrs, err := link.Addrs()
+	for i := range links {
+		addrs, err := links[i].Addrs()
 		if err != nil {
 			continue // it has gone meanwhile
 		}
 		for _, a := range addrs {
 			if prefix, ok := a.(*net.IPNet); ok && prefix.IP.Equal(local.AsSlice()) {
-				return link.MTU, nil
+				return &links[i], nil
 			}
 		}
 	}
-	return 0, fmt.Errorf("find the interface of %s: no interface has this address", local)
+	return nil, fmt.Errorf("find the interface of %s: no interface has this address", local)
 }

@@ -120,7 +120,11 @@ func (c *Config) complete() error {
 
 // open adds a socket; the first one decides on the port number.
 func (p *Port) open(c *Config) (*Socket, error) {
-	fd, err := bound(p.addr, len(c.CPUs) > 1)
+	share := 0
+	if len(c.CPUs) > 1 {
+		share = unix.SO_REUSEPORT
+	}
+	fd, err := bound(p.addr, share)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +138,7 @@ func (p *Port) open(c *Config) (*Socket, error) {
 	if err := setOptions(fd, p.addr.Addr().Is4(), c.TOS); err != nil {
 		return nil, err
 	}
+	toGroups(fd, p.addr.Addr())
 	p.probed.GRO = p.probed.GRO && unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) == nil
 	p.probed.ReceiveBuffer = setBuffer(fd, c.Buffer, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
 	p.probed.SendBuffer = setBuffer(fd, c.Buffer, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)

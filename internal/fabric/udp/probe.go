@@ -9,7 +9,7 @@ import (
 // probeSegments says how many packets the kernel takes as one message: 1 if it knows no UDP_SEGMENT, else 64 or, from Linux 6.9 on,
 // 128. It sends a run of 128 one-byte packets to a socket of its own at the address.
 func probeSegments(local netip.Addr) int {
-	fd, err := bound(netip.AddrPortFrom(local, 0), false)
+	fd, err := bound(netip.AddrPortFrom(local, 0), 0)
 	if err != nil {
 		return 1
 	}

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bound makes a socket that has the address; shared lets others of this port have it too.
-func bound(addr netip.AddrPort, shared bool) (fd int, err error) {
+// bound makes a socket that has the address. share is the socket option by which others may have it too: SO_REUSEPORT, of which one gets a
+// packet, SO_REUSEADDR, of which all get one to a multicast group, or 0.
+func bound(addr netip.AddrPort, share int) (fd int, err error) {
 	zone, err := zoneIndex(addr.Addr().Zone())
 	if err != nil {
 		return -1, err
@@ -30,9 +31,9 @@ func bound(addr netip.AddrPort, shared bool) (fd int, err error) {
 			return -1, fmt.Errorf("keep IPv4 out: %w", err)
 		}
 	}
-	if shared {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-			return -1, fmt.Errorf("share the port among workers: %w", err)
+	if share != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, share, 1); err != nil {
+			return -1, fmt.Errorf("share the port: %w", err)
 		}
 	}
 	if err := unix.Bind(fd, to); err != nil {

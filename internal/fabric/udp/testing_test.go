@@ -149,8 +149,10 @@ func must(tb testing.TB, err error) {
 }
 
 // wait blocks until the socket is readable; false after 5 seconds.
-func wait(s *Socket) bool {
-	fds := []unix.PollFd{{Fd: int32(s.FD()), Events: unix.POLLIN}}
+func wait(s *Socket) bool { return waitFor(s.FD()) }
+
+func waitFor(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(fds, 5000)
 		if err != unix.EINTR {
