@@ -16,7 +16,6 @@ import (
 )
 
 func getCommand() *cobra.Command {
-	var runDir string
 	var operator operatorFlags
 	var p printer
 	var watch bool
@@ -32,7 +31,7 @@ hosts, networks, containers, the stopped ones too, and the memory regions of all
 			if err := p.check(); err != nil {
 				return err
 			}
-			list := lister(admin.NewClient(runDir), args[0], p)
+			list := lister(admin.NewClient(operator.runDir), args[0], p)
 			if operator.given(cmd) {
 				o, err := operator.open()
 				if err != nil {
@@ -52,9 +51,7 @@ hosts, networks, containers, the stopped ones too, and the memory regions of all
 		},
 	}
 	cmd.AddCommand(getPolicyCommands()...)
-	runDirFlag(cmd, &runDir)
-	operator.register(cmd)
-	cmd.Flags().Lookup("data-dir").DefValue = "" // without it the router is asked
+	operator.register(cmd) // without --data-dir and --orchestrator the router is asked
 	cmd.Flags().StringVarP(&p.format, "output", "o", "table", "the `format`: table, json or yaml")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "print the list again whenever it has changed, until interrupted")
 	return cmd

@@ -44,7 +44,7 @@ it goes on as the host that it is, with or without the token, and serves what it
 			cfg.Orchestrators, cfg.Token = urls, token
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			return serve(ctx, cfg)
+			return serve(ctx, cfg, func() error { return forgetDataDir(cfg.RunDir) })
 		},
 	}
 	f.register(cmd)
@@ -122,18 +122,21 @@ func (f *routerFlags) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// serve runs a router. It says one line when containers can come.
-func serve(ctx context.Context, cfg router.Config) error {
-	go announce(ctx, cfg.RunDir, cfg.HostName)
+// serve runs a router. When containers can come it calls ready and says so, in one line.
+func serve(ctx context.Context, cfg router.Config, ready func() error) error {
+	go announce(ctx, cfg, ready)
 	return router.Run(ctx, cfg)
 }
 
-// announce says that the router is ready when it answers, as anybody else would find it.
-func announce(ctx context.Context, runDir, host string) {
-	client := admin.NewClient(runDir)
+// announce calls ready and says that the router is, when it answers, as anybody else would find it.
+func announce(ctx context.Context, cfg router.Config, ready func() error) {
+	client := admin.NewClient(cfg.RunDir)
 	for ctx.Err() == nil {
 		if s, err := client.Status(ctx); err == nil && s.PID == os.Getpid() {
-			fmt.Printf("freeflow is ready: host %s, run directory %s\n", host, runDir)
+			if err := ready(); err != nil {
+				cfg.Log.Warn("commands will need --data-dir", "error", err)
+			}
+			fmt.Printf("freeflow is ready: host %s, run directory %s\n", cfg.HostName, cfg.RunDir)
 			return
 		}
 		time.Sleep(5 * time.Millisecond)

@@ -14,16 +14,21 @@ import (
 )
 
 // operatorFlags say how to reach the orchestrator as an operator.
-type operatorFlags struct{ dataDir, url, credentials string }
+type operatorFlags struct{ dataDir, runDir, url, credentials string }
 
 func (f *operatorFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.dataDir, "data-dir", orchestrator.DefaultDataDir, "the `directory` of an orchestrator on this machine")
+	runDirFlag(cmd, &f.runDir)
+	flags.StringVar(&f.dataDir, "data-dir", "", "the `directory` of an orchestrator on this machine (default: that which freeflow up runs at --run-dir, or "+
+		orchestrator.DefaultDataDir+")")
 	flags.StringVar(&f.url, "orchestrator", "", "the `URL` of an orchestrator elsewhere")
 	flags.StringVar(&f.credentials, "credentials", "", "the `directory` with ca.crt, admin.crt and admin.key (default: the data directory)")
 }
 
 func (f *operatorFlags) open() (*cluster.Operator, error) {
+	if f.dataDir == "" {
+		f.dataDir = notedDataDir(f.runDir)
+	}
 	if f.url == "" {
 		return cluster.OpenOperator(orchestrator.SocketPath(f.dataDir)), nil
 	}
@@ -45,7 +50,7 @@ func (f *operatorFlags) explain(op string, err error) error {
 		if where == "" {
 			where = orchestrator.SocketPath(f.dataDir)
 		}
-		return fmt.Errorf("%s: no orchestrator answers at %s: %s", op, where, c.Message())
+		return fmt.Errorf("%s: no orchestrator answers at %s (%s): start one, or say where it is: --run-dir, --data-dir or --orchestrator", op, where, c.Message())
 	}
 	return fmt.Errorf("%s: %s", op, c.Message())
 }

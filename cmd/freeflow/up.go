@@ -70,7 +70,7 @@ func up(told context.Context, cfg router.Config, flags ...string) error {
 	}()
 	cfg.Orchestrators = []string{"unix:" + orchestrator.RouterSocketPath(cfg.DataDir)}
 	cfg.NewToken = func(ctx context.Context) (string, error) { return ownToken(ctx, cfg.DataDir) }
-	err = serve(ctx, cfg)
+	err = serve(ctx, cfg, func() error { return noteDataDir(cfg.RunDir, cfg.DataDir) })
 	if err == nil && told.Err() == nil {
 		err = context.Cause(ctx)
 	}
