@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -70,11 +71,31 @@ func up(told context.Context, cfg router.Config, flags ...string) error {
 	}()
 	cfg.Orchestrators = []string{"unix:" + orchestrator.RouterSocketPath(cfg.DataDir)}
 	cfg.NewToken = func(ctx context.Context) (string, error) { return ownToken(ctx, cfg.DataDir) }
-	err = serve(ctx, cfg, func() error { return noteDataDir(cfg.RunDir, cfg.DataDir) })
+	err = serve(ctx, cfg, func() error {
+		awaitSocket(ctx, orchestrator.SocketPath(cfg.DataDir))
+		return noteDataDir(cfg.RunDir, cfg.DataDir)
+	})
 	if err == nil && told.Err() == nil {
 		err = context.Cause(ctx)
 	}
 	return err
+}
+
+// awaitSocket waits until somebody answers at a Unix socket, but not for ever: a router that knows what to do is of use without its
+// orchestrator.
+func awaitSocket(ctx context.Context, path string) {
+	for range 2000 {
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // childVariable marks the process that is started: whatever program it turns out to be (a test's), it does not start the next.
