@@ -8,6 +8,7 @@
 #include "doorbell.h"
 #include "env.h"
 #include "process.h"
+#include "rsockets.h"
 #include "uverbs.h"
 
 #include <errno.h>
@@ -63,6 +64,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 		errno = ENOTTY;
 		return -1;
 	}
+	if (unlikely(rsockets && request == FIONBIO && argument))
+		return rsockets_set_nonblocking(fd, *(int *)argument);
 	return REAL(ioctl)(fd, request, argument);
 }
 
@@ -73,6 +76,8 @@ EXPORT int socket(int domain, int type, int protocol)
 		errno = EPROTONOSUPPORT;
 		return -1;
 	}
+	if (unlikely(rsockets))
+		return rsockets_socket(domain, type, protocol);
 	return REAL(socket)(domain, type, protocol);
 }
 

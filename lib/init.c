@@ -2,6 +2,7 @@
 #include "maps.h"
 #include "process.h"
 #include "real.h"
+#include "rsockets.h"
 
 __attribute__((constructor)) static void init(void)
 {
@@ -11,6 +12,8 @@ __attribute__((constructor)) static void init(void)
 		page_size = (size_t)size;
 	real_bind();
 	env_read();
-	if (env.root)
+	if (env.root) {
 		process_init();
+		rsockets_init();
+	}
 }

@@ -29,6 +29,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,7 +45,8 @@
 	X(stat) X(lstat) X(fstatat) X(fstat) X(statx)			\
 	X(access) X(faccessat) X(euidaccess)				\
 	X(readlink) X(readlinkat) X(realpath) X(inotify_add_watch)	\
-	X(write) X(ioctl) X(socket)					\
+	X(write) X(ioctl) X(socket) X(accept) X(accept4) X(select)	\
+	X(getsockopt) X(setsockopt)					\
 	X(close) X(dup) X(dup2) X(dup3) X(fcntl)			\
 	X(close_range) X(closefrom)					\
 	X(madvise) X(munmap) X(mremap)					\
@@ -58,7 +60,7 @@ struct real {
 
 /* What librspreload.so, or the like, may stand in for. */
 #define LIBC_FUNCTIONS(X)						\
-	X(socket) X(connect) X(sendmsg) X(recvmsg) X(recv)		\
+	X(socket) X(connect) X(sendmsg) X(recvmsg) X(recv) X(select)	\
 	X(read) X(write) X(poll) X(close) X(fcntl) X(ioctl) X(fstat)
 
 struct libc {

@@ -4,7 +4,6 @@
  */
 #include "cmcalls.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -389,29 +388,6 @@ static void both_devices_at_once(void)
 	CHECK(cm_id(fd) == 3);
 }
 
-/* What the library does of its own accord passes by who is preloaded behind it. */
-static void preloads_behind_are_left_alone(void)
-{
-	char preload[4096];
-	int *calls = dlsym(RTLD_DEFAULT, "shim_calls"), fd, uverbs, before;
-
-	if (!calls) {
-		snprintf(preload, sizeof(preload), "%s:%s/tests/shim.so", getenv("LD_PRELOAD"), getenv("TEST_BUILD"));
-		setenv("LD_PRELOAD", preload, 1);
-		execl("/proc/self/exe", "test", "preloads_behind_are_left_alone", (char *)NULL);
-	}
-	CHECK(calls);
-	before = calls[1];
-	uverbs = device(NULL);
-	close(uverbs);		/* the program's own: of that one it hears */
-	fd = channel();
-	CHECK(cm_mock(fd, MOCK_CM_POST, 1, NULL, 0) == 0 && cm_event(fd) == 1);
-	CHECK(calls[0] == 0 && calls[1] <= before + 2);
-	before = calls[1];
-	close(dup(0));
-	CHECK(calls[1] == before + 1 && socket(AF_UNIX, SOCK_STREAM, 0) >= 0 && calls[0] == 1);
-}
-
 static const struct test tests[] = {
 	TEST(nothing_leaks),
 	TEST(ten_thousand_channels),
@@ -429,7 +405,6 @@ static const struct test tests[] = {
 	TEST(a_new_router_is_found),
 	TEST(dies_during_a_command),
 	TEST(both_devices_at_once),
-	TEST(preloads_behind_are_left_alone),
 };
 
 int main(int argc, char **argv)
