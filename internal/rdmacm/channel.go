@@ -58,7 +58,7 @@ func (h *Host) admit(c *verbs.Container, ch *channel) error {
 	defer h.leave()
 	ch.m = h.member(c)
 	switch {
-	case ch.m == nil:
+	case ch.m == nil, h.closed:
 		return syscall.ENODEV
 	case ch.m.channels >= maxChannels:
 		return syscall.EMFILE

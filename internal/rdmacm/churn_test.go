@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -121,6 +122,9 @@ func TestChurn(t *testing.T) {
 	w.ha.Close()
 	w.hb.Close()
 	_ = server.end.Close()
+	if _, _, err := w.ha.OpenChannel(w.a); err != syscall.ENODEV {
+		t.Errorf("a channel after Close: %v", err)
+	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}

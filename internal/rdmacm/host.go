@@ -79,7 +79,7 @@ func newHost(log *slog.Logger, n Net, mtu func() uint8, clock func() int64) *Hos
 	return h
 }
 
-// Close ends all IDs, tells their peers, and closes the channels. No method may be called afterwards.
+// Close ends all IDs, tells their peers, and closes the channels. Commands fail afterwards, and messages go nowhere.
 func (h *Host) Close() {
 	h.enter()
 	for _, ch := range h.channels {
