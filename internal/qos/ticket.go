@@ -22,66 +22,78 @@ func (c *Chain) Add(gates []*Gate) {
 // Empty reports whether nothing bounds what passes.
 func (c *Chain) Empty() bool { return c.n == 0 }
 
-// Ticket is what one sender has booked: an amount that may pass from a time on. It books for what it has to send, and no more than some
-// 250 µs bring, so that those who share a gate take turns. The zero Ticket is none. One goroutine at a time.
-type Ticket struct {
-	chain    Chain
-	bytes    uint64 // booked and not used
-	messages uint64
-	due      int64
-	waited   int64 // since when the sender has waited; 0: it does not
+// Book takes bytes and messages from every gate, and gives the time from which on they may pass.
+func (c *Chain) Book(now int64, bytes, messages uint64) (due int64) {
+	due = now
+	for _, g := range c.gate[:c.n] {
+		due = max(due, g.Book(now, bytes, messages))
+	}
+	return due
 }
 
-// Ask gives how many bytes and messages may pass now, of as many as there are to send at least one of both if both are not zero. at is when to come
-// again if nothing may. The chain is taken into account whenever something new is booked.
-func (t *Ticket) Ask(now int64, c *Chain, bytes, messages uint64) (at int64) {
-	if t.bytes == 0 && t.messages == 0 {
+// Behind is how long it takes until everything booked so far may pass all gates.
+func (c *Chain) Behind(now int64) (ns int64) {
+	for _, g := range c.gate[:c.n] {
+		ns = max(ns, g.Behind(now))
+	}
+	return ns
+}
+
+// Ticket is what one sender has booked and waits for. It books for what it has to send, and no more than some 250 µs bring, so that those who share
+// a gate take turns. The zero Ticket is none. One goroutine at a time.
+type Ticket struct {
+	chain    Chain
+	bytes    uint64
+	messages uint64
+	due      int64
+	since    int64 // when the sender began to wait; 0: it does not
+}
+
+// Grant is what Ask gives.
+type Grant struct {
+	Bytes  uint64 // that may pass now, with the messages asked for
+	At     int64  // when to ask again, if nothing may pass now; else 0
+	Waited int64  // ns since the sender began to wait for what it has now
+}
+
+// Ask books bytes and messages that are to pass a chain, and says whether they may now. What was granted is used up, whatever becomes of it; of what
+// is more than a quantum a part is granted. Until then the same is to be asked for, or Return called.
+func (t *Ticket) Ask(now int64, c *Chain, bytes, messages uint64) Grant {
+	if !t.Open() {
 		t.book(now, c, bytes, messages)
 	}
 	if now < t.due {
-		if t.waited == 0 {
-			t.waited = now
+		if t.since == 0 {
+			t.since = now
 		}
-		return t.due
+		return Grant{At: t.due}
 	}
-	return 0
+	g := Grant{Bytes: t.bytes}
+	if t.since != 0 {
+		g.Waited = now - t.since
+	}
+	*t = Ticket{}
+	return g
 }
 
 // book takes what is asked for, at most the smallest quantum of the gates.
 func (t *Ticket) book(now int64, c *Chain, bytes, messages uint64) {
-	t.chain = *c
 	for _, g := range c.gate[:c.n] {
 		bytes = min(bytes, g.quantum.Load())
 	}
-	t.bytes, t.messages, t.due = bytes, messages, now
-	for _, g := range c.gate[:c.n] {
-		t.due = max(t.due, g.Book(now, bytes, messages))
-	}
-	if t.due > now {
+	t.chain, t.bytes, t.messages = *c, bytes, messages
+	if t.due = c.Book(now, bytes, messages); t.due > now {
 		t.due = max(t.due, now+nap)
 	}
 }
 
-// Has is how many bytes of the ticket are left.
-func (t *Ticket) Has() uint64 { return t.bytes }
+// Open reports whether something is booked and waited for.
+func (t *Ticket) Open() bool { return t.due != 0 }
 
-// Open reports whether something is booked and not used.
-func (t *Ticket) Open() bool { return t.bytes != 0 || t.messages != 0 }
-
-// Use takes what has passed off the ticket, and gives for how long the sender had waited for it.
-func (t *Ticket) Use(now int64, bytes, messages uint64) (waited int64) {
-	t.bytes -= min(t.bytes, bytes)
-	t.messages -= min(t.messages, messages)
-	if t.waited != 0 {
-		waited, t.waited = max(now-t.waited, 0), 0
-	}
-	return waited
-}
-
-// Return gives back what is left, because it will not be sent or because the gates have changed.
+// Return gives back what is booked, because it will not be sent or because the gates have changed.
 func (t *Ticket) Return() {
 	for _, g := range t.chain.gate[:t.chain.n] {
 		g.Return(t.bytes, t.messages)
 	}
-	*t = Ticket{waited: t.waited}
+	*t = Ticket{since: t.since}
 }

@@ -26,17 +26,15 @@ func (s *sender) turn(now int64, budget uint64) int64 {
 			s.left, first = s.size, 1
 		}
 		c := s.chain()
-		if at := s.ticket.Ask(now, &c, s.left, first); at != 0 {
+		g := s.ticket.Ask(now, &c, s.left, first)
+		if g.At != 0 {
 			if first == 1 {
 				s.left = 0
 			}
-			return at
+			return g.At
 		}
-		n := s.left
-		if !c.Empty() {
-			n = min(s.left, s.ticket.Has())
-		}
-		s.waiting += s.ticket.Use(now, n, first)
+		s.waiting += g.Waited
+		n := g.Bytes
 		s.left -= n
 		s.sent += first
 		s.passed += n
@@ -47,7 +45,7 @@ func (s *sender) turn(now int64, budget uint64) int64 {
 
 // run lets senders take turns for a while, each woken up to late ns after its time.
 func run(r *rand.Rand, until int64, all []*sender) {
-	for now := int64(0); now < until; {
+	for now := int64(1); now < until; {
 		next := all[0]
 		for _, s := range all {
 			if s.again < next.again {
@@ -153,20 +151,20 @@ func TestReturned(t *testing.T) {
 	c.Add([]*Gate{&g, new(Gate)})
 	var tickets [40]Ticket
 	for i := range tickets {
-		tickets[i].Ask(0, &c, 1<<20, 1)
+		tickets[i].Ask(1, &c, 1<<20, 1)
 	}
-	behind := g.Behind(0)
+	behind := g.Behind(1)
 	if behind < 10*second {
 		t.Fatalf("behind by %d", behind)
 	}
 	for i := range tickets {
 		tickets[i].Return()
 	}
-	if g.Behind(0) != 0 {
-		t.Errorf("behind by %d after all was given back", g.Behind(0))
+	if g.Behind(1) != 0 {
+		t.Errorf("behind by %d after all was given back", g.Behind(1))
 	}
 	var fresh Ticket
-	if at := fresh.Ask(0, &c, 10, 1); at != 0 {
-		t.Errorf("has to wait until %d", at)
+	if g := fresh.Ask(second, &c, 10, 1); g.At != 0 || g.Bytes != 10 {
+		t.Errorf("%+v", g)
 	}
 }

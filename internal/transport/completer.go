@@ -104,9 +104,7 @@ func (c *Conn) acknowledged(env *Env, h *wire.Header) (again bool) {
 	if next.Diff(r.acked) < 0 {
 		return false // an old one that was overtaken
 	}
-	if next == r.acked && r.rtoAt != 0 { // it is alive, but no further: keep from sending again
-		r.rtoAt = max(r.rtoAt, env.Now+c.interval())
-	}
+	c.alive(env.Now, next) // but perhaps no further: keep from sending again
 	held := r.credits.limited
 	c.progress(env, next)
 	r.credits.grant(h.Syndrome)

@@ -29,8 +29,12 @@ func Open(qp *verbs.QP) *Conn { return &Conn{qp: qp} }
 // Reset forgets everything: the queue pair is in RESET and no worker is at it. The caller may hold Resp.
 func (c *Conn) Reset() {
 	if c.host != nil {
+		c.resp.pace.toll.Drop()
 		c.resp.wait.drop(&c.host.pool)
 		c.resp.datagrams.drop(&c.host.pool)
+	}
+	if c.req != nil {
+		c.req.pace.toll.Drop()
 	}
 	c.req, c.goneBy, c.sack = nil, 0, false
 	c.resp = responder{}
@@ -105,9 +109,16 @@ func (c *Conn) serve(env *Env, p *Path) (v engine.Verdict, wake int64) {
 			c.stream(env, runPackets)
 		}
 	}
+	r.owed = r.owed || r.later
 	c.acknowledge(env)
 	more := r.unsent()
-	c.busy.Store(more || r.waiting != 0)
+	c.busy.Store(more || r.waiting != 0 || r.later)
+	if r.later {
+		wake = sooner(wake, c.heldUntil(env))
+	}
+	if r.pace.at != 0 && p != nil {
+		return engine.Idle, sooner(wake, c.excuse(env))
+	}
 	if more && p != nil {
 		return engine.More, 0
 	}
@@ -192,7 +203,7 @@ func (c *Conn) requests(env *Env, p *Path, pkts []Arrived) (again bool) {
 		c.stream(env, runPackets)
 	}
 	c.acknowledge(env)
-	if !r.unsent() && r.waiting == 0 {
+	if !r.unsent() && r.waiting == 0 && !r.later {
 		return false
 	}
 	return !c.busy.Swap(true) || r.unsent()
@@ -243,6 +254,9 @@ func (c *Conn) flushAll(env *Env) engine.Verdict {
 	c.forgetWaiting(env)
 	c.resp.pending.drop()
 	c.resp.fresh, c.resp.owed, c.resp.refusal, c.resp.kind = 0, false, 0, 0
+	c.resp.pace.toll.Drop()
+	c.resp.pace.at, c.resp.later = 0, false
+	c.resp.holds.drop()
 	c.busy.Store(false)
 	qp.Resp.Unlock()
 	c.mu.Lock()

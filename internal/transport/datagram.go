@@ -3,6 +3,7 @@ package transport
 import (
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/mem"
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 	"github.com/freeflow-rdma/freeflow/internal/wire"
 )
@@ -60,11 +61,15 @@ func (c *Conn) ReceiveDatagram(env *Env, p *Path, a *Arrived, grh *[40]byte) (ag
 	qp := c.qp
 	if a.H.Opcode == wire.OpCNP {
 		env.Host.Counters.CNPsReceived.Add(1)
-		c.pause.ask(env.Now)
+		if p != nil && p.SACK && a.H.PSN != 0 {
+			c.pause.hold(env.Now + min(int64(a.H.PSN)*1000, pauseMost))
+		} else {
+			c.pause.ask(env.Now)
+		}
 		return false
 	}
 	qp.Resp.Lock()
-	again = c.datagram(env, a, grh)
+	again = c.datagram(env, p, a, grh)
 	c.crowd(env, p, a)
 	notice := qp.PublishRecv()
 	qp.Resp.Unlock()
@@ -72,7 +77,7 @@ func (c *Conn) ReceiveDatagram(env *Env, p *Path, a *Arrived, grh *[40]byte) (ag
 	return again
 }
 
-func (c *Conn) datagram(env *Env, a *Arrived, grh *[40]byte) (again bool) {
+func (c *Conn) datagram(env *Env, p *Path, a *Arrived, grh *[40]byte) (again bool) {
 	qp := c.qp
 	st := qp.State()
 	switch {
@@ -85,6 +90,14 @@ func (c *Conn) datagram(env *Env, a *Arrived, grh *[40]byte) (again bool) {
 	case len(a.Payload) > udMTU:
 		env.Host.Counters.DropLength.Add(1)
 		return false
+	}
+	if qp.Limited() {
+		if c.flood(env) {
+			return false
+		}
+		var in qos.Chain
+		qp.Ingress(&in)
+		c.slower(env, p, a, in.Book(env.Now, uint64(len(a.Payload)), 1))
 	}
 	c.host = env.Host
 	q := &c.resp.datagrams

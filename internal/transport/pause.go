@@ -21,6 +21,14 @@ const (
 type pause struct {
 	until atomic.Int64
 	step  atomic.Int64
+	limit atomic.Int64 // until when a limit at the receiver has us wait
+}
+
+// hold pauses until a time, which the receiver's limit says.
+func (p *pause) hold(until int64) {
+	if until > p.limit.Load() {
+		p.limit.Store(until)
+	}
 }
 
 // ask begins a pause, if the last is over for as long as it took.
@@ -40,7 +48,7 @@ func (p *pause) ask(now int64) {
 
 // PausedUntil gives the time until which a UD queue pair sends nothing to other hosts; 0: it may send now.
 func (c *Conn) PausedUntil(now int64) int64 {
-	if until := c.pause.until.Load(); now < until {
+	if until := max(c.pause.until.Load(), c.pause.limit.Load()); now < until {
 		return until
 	}
 	return 0

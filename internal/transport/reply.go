@@ -179,12 +179,18 @@ func (c *Conn) atomicAgain(env *Env, a *Arrived) {
 // stream sends responses, at most n packets. The caller holds Resp.
 func (c *Conn) stream(env *Env, n int) {
 	r := &c.resp
+	r.pace.at = 0
 	if n = min(n, env.Out.Room()); r.path == nil {
 		return
 	}
 	for n > 0 && !r.pending.empty() {
 		x := &r.pending.list[r.pending.head]
 		k := min(uint32(n), burst, x.packets)
+		if !x.again && c.replyPaced() {
+			if k = c.affordReply(env, x, k); k == 0 {
+				return
+			}
+		}
 		if x.atomic {
 			c.streamAtomic(env, x)
 		} else if !c.streamRead(env, x, k) {
@@ -258,6 +264,8 @@ func (c *Conn) readRevoked(env *Env, psn wire.PSN) {
 	r.fatal, r.fatalPSN = wire.SyndromeNAKAccess, psn
 	r.kind, r.owed, r.refusal, r.fresh = 0, false, 0, 0
 	r.pending.drop()
+	r.pace.toll.Drop()
+	r.later = false
 	c.forgetWaiting(env)
 	c.nakAt(env, psn, wire.SyndromeNAKAccess)
 }
@@ -294,6 +302,7 @@ func (c *Conn) acknowledge(env *Env) {
 	r.owed = false
 	if s := r.refusal; s != 0 {
 		r.refusal = 0
+		r.said, r.saidPSN = true, wire.PSN(c.qp.Expected()).Add(-1)
 		if s == wire.SyndromeNAKSequence {
 			env.Host.Counters.NAKsSent.Add(1)
 		} else {
@@ -305,7 +314,10 @@ func (c *Conn) acknowledge(env *Env) {
 	h := &env.h
 	c.header(h, wire.PSN(c.qp.Expected()).Add(-1))
 	h.Opcode, h.Syndrome, h.MSN = wire.OpRCAcknowledge, syndrome(c.qp), r.msn
-	if c.sack {
+	if r.later = false; !r.holds.empty() && !c.release(env, h) {
+		return
+	}
+	if c.sack && !r.later {
 		c.told.note(h)
 	}
 	if gap := r.waiting == 0 && r.wait.n > 0; c.sack && (gap || c.qp.Type == verbs.TypeUC) {
@@ -314,5 +326,6 @@ func (c *Conn) acknowledge(env *Env) {
 			h.SACK = r.wait.bitmap()
 		}
 	}
+	r.said, r.saidPSN = true, h.PSN
 	c.out(env, nil, 0)
 }

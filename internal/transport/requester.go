@@ -32,7 +32,8 @@ type requester struct {
 	fenced  bool   // the next work request waits for replies
 	broken  bool   // the last message taken fails; nothing after it is taken
 
-	cc congestion
+	cc   congestion
+	pace pace
 	selective
 	timers
 	credits
@@ -93,7 +94,7 @@ func (c *Conn) requester() *requester {
 // turn takes and sends work requests until budget, window or output are full. Under mu.
 func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 	r := c.requester()
-	r.acks = c.acknowledges(p)
+	r.acks, r.pace.at = c.acknowledges(p), 0
 	c.adjust(p)
 	if c.expired(env, p) {
 		return again(c.qp)
@@ -331,6 +332,7 @@ func (c *Conn) flushTaken() {
 		c.qp.Finish(&r.at0().Outstanding, verbs.WCWRFlushErr)
 		r.drop()
 	}
+	r.pace.toll.Drop()
 	*r = requester{messages: messages{ring: r.ring}, mtu: r.mtu, cc: r.cc}
 	r.next = wire.PSN(c.qp.SentPSN())
 	r.at, r.sent, r.acked = r.next, r.next, r.next

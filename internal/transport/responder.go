@@ -31,6 +31,13 @@ type responder struct {
 	fatal    uint8 // syndrome of the NAK that ended the queue pair, for the packet fatalPSN
 	fatalPSN wire.PSN
 
+	pace     replyPace
+	holds    holds
+	heldFrom int64    // since when something is held
+	saidPSN  wire.PSN // what was last acknowledged, if anything was
+	said     bool
+	later    bool     // an acknowledgement is owed of what is held
+
 	path    *Path // as last handed in
 	pathMTU uint32
 	replies
@@ -265,6 +272,9 @@ func (c *Conn) carry(env *Env, a *Arrived, info *wire.Info) result {
 		if res := c.put(env, a.Payload, send); res != taken {
 			return res
 		}
+	}
+	if qp.Limited() {
+		c.letIn(env, a.H.PSN, int(n), info.Last)
 	}
 	if a.H.AckReq {
 		r.owed = true

@@ -63,12 +63,22 @@ func (c *Conn) send(env *Env, p *Path, budget int) (used int, full bool) {
 		}
 		k = r.clear(r.at, k)
 	}
-	last := r.acks && int(k) == room
+	paced := c.paced()
+	if paced {
+		if k = c.afford(env, m, off, k); k == 0 {
+			return 0, true
+		}
+	}
+	last := r.acks && (int(k) == room || paced)
+	fresh := r.at.Diff(r.sent) >= 0
 	if status := c.emit(env, p, m, off, k, last); status != verbs.WCSuccess {
 		m.status, r.broken = status, true
 		return 0, true
 	}
 	c.moved(env, m, k)
+	if paced && fresh {
+		r.spent(m, off, k)
+	}
 	return int(min(k*r.mtu, m.Length+engine.MessageCost)), false
 }
 
@@ -196,11 +206,18 @@ func (c *Conn) ask(env *Env, p *Path, m *message, off uint32) (used int, full bo
 	if int(r.reads.n) >= int(c.qp.Attr().MaxRdAtomic) {
 		return 0, true
 	}
+	paced, fresh := c.paced(), r.at.Diff(r.sent) >= 0
+	if paced && !c.affordAsk(env, m, off, k) {
+		return 0, true
+	}
 	if status := c.askFor(env, p, m, off, k); status != verbs.WCSuccess {
 		m.status, r.broken = status, true
 		return 0, true
 	}
 	c.moved(env, m, k)
+	if paced && fresh {
+		r.spent(m, off, k)
+	}
 	r.reads.push(r.at)
 	return int(min(k*r.mtu, m.Length)), false
 }

@@ -53,6 +53,10 @@ func (c *Conn) expired(env *Env, p *Path) bool {
 		return false
 	}
 	now := env.Now
+	if r.idle() {
+		r.arm(now)
+		return false
+	}
 	if now < r.rnrUntil {
 		return false
 	}
@@ -105,10 +109,13 @@ func (c *Conn) retryExceeded(env *Env) bool {
 // wake gives the time at which the requester has something to do by itself; 0: never. Under mu.
 func (c *Conn) wake(p *Path) int64 {
 	r := c.req
-	if r == nil || r.n == 0 || !r.acks {
+	if r == nil || r.n == 0 {
 		return 0
 	}
-	at := r.rtoAt
+	if !r.acks || r.pace.at != 0 && r.idle() {
+		return r.pace.at
+	}
+	at := sooner(r.rtoAt, r.pace.at)
 	if r.rnrUntil != 0 {
 		return r.rnrUntil
 	}

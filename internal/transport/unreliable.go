@@ -27,9 +27,10 @@ func (c *Conn) unreliable(env *Env, a *Arrived, info *wire.Info) {
 	}
 	if info.First {
 		r.kind = 0
-	} else if r.kind == 0 {
+	}
+	if info.First && qp.Limited() && c.flood(env) || !info.First && r.kind == 0 {
 		qp.Expect(1)
-		return // the rest of a message that was lost
+		return // of a message that is lost
 	}
 	switch c.execute(env, a) {
 	case blocked:

@@ -144,6 +144,7 @@ func (c *Context) Close() {
 	c.bell = nil
 	c.qps.each(func(_ uint32, qp *QP) {
 		c.dev.carrier.Reset(qp)
+		qp.Send.Toll.Drop()
 		c.dev.qps.release(uint32(qp.Num))
 	})
 	c.mws.each(func(_ uint32, w *window) { c.dev.keys.release(w.index) })

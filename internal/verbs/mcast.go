@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"syscall"
+
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 )
 
 // AttachMcast makes a UD queue pair a member of a multicast group of its network, and of the host's group if the container has the host's
@@ -18,6 +20,9 @@ func (c *Context) AttachMcast(h Handle, g GID, _ uint16) error {
 	if slices.Contains(qp.groups, g) {
 		return nil
 	}
+	if err := c.claim(qos.McastGroups, 1); err != nil {
+		return err
+	}
 	err := c.changeGroup(g, func(members []*QP) ([]*QP, error) {
 		if len(members) >= MaxMcastAttach {
 			return nil, syscall.ENOMEM
@@ -26,6 +31,8 @@ func (c *Context) AttachMcast(h Handle, g GID, _ uint16) error {
 	})
 	if err == nil {
 		qp.groups = append(qp.groups, g)
+	} else {
+		c.giveBack(qos.McastGroups, 1)
 	}
 	return err
 }
@@ -44,6 +51,7 @@ func (c *Context) DetachMcast(h Handle, g GID, _ uint16) error {
 
 func (c *Context) leaveGroup(qp *QP, g GID) {
 	qp.groups = slices.DeleteFunc(qp.groups, func(x GID) bool { return x == g })
+	c.giveBack(qos.McastGroups, 1)
 	_ = c.changeGroup(g, func(members []*QP) ([]*QP, error) {
 		return slices.DeleteFunc(slices.Clone(members), func(x *QP) bool { return x == qp }), nil
 	})

@@ -46,7 +46,7 @@ type QP struct {
 	lastDue  atomic.Bool   // in ERR: the last-WQE event has not been raised
 
 	gates atomic.Pointer[gates] // nil: no limits of its own
-	waits atomic.Bool           // for a limit
+	waits atomic.Bool           // it has waited for a limit
 
 	SQ   SendQueue
 	Send Sending
@@ -62,6 +62,8 @@ type Stats struct {
 	SentMessages, SentBytes         atomic.Uint64
 	ReceivedMessages, ReceivedBytes atomic.Uint64
 	RNRWaits, Retries, Errors       atomic.Uint64
+	Limited                         atomic.Uint64 // ns of waiting for limits
+	Dropped                         atomic.Uint64 // datagrams that a limit or a policy kept away
 }
 
 // bump adds without a locked instruction: the counter has one writer.
@@ -220,6 +222,7 @@ func (c *Context) DestroyQP(h Handle) (uint32, error) {
 	qp.unlink(false)
 	c.dev.Quiesce()
 	c.dev.carrier.Reset(qp)
+	qp.Send.Toll.Drop()
 	c.unbindQP(qp)
 	c.freeRing(qp.sqq)
 	c.freeRing(qp.rqq)

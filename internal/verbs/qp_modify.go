@@ -178,6 +178,7 @@ func (qp *QP) reset() error {
 	qp.ctx.unbindQP(qp)
 	qp.attr.Store(&QPAttr{PathMTU: qp.dev.MTU(), PortNum: 1})
 	qp.peerGone.Store(false)
+	qp.Send.Toll.Drop()
 	qp.Send = Sending{}
 	qp.SQ.cons, qp.SQ.prod, qp.SQ.shown = 0, 0, 0
 	qp.SQ.due.clear()

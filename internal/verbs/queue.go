@@ -21,6 +21,8 @@ type Sending struct {
 	GoneBy  int64  // when an idle queue pair whose peer died goes to error
 
 	FlushWait int64 // ns until the next look for what to flush
+
+	Toll Toll // for the message to pass
 }
 
 // Next takes the next work request into Send. It reports false if there is none. bad says that the entry is not well formed.
@@ -69,6 +71,7 @@ func (qp *QP) Complete(status WCStatus) {
 		qp.Publish()
 	}
 	s.Active = false
+	s.Toll.Drop()
 }
 
 // complete ends the oldest work request, which is o. It reports true if the batch of completions is full: the caller shows it.

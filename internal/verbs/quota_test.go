@@ -48,6 +48,11 @@ func makers(cq verbs.Handle) []maker {
 			i, err := p.AllocMW(p.PD, 1)
 			return func() error { return p.DeallocMW(i.Handle) }, err
 		}},
+		{qos.McastGroups, func(p *vt.Program) (func() error, error) {
+			q := p.QPWith(verbs.QPInit{PD: p.PD, SendCQ: cq, RecvCQ: cq, Type: verbs.TypeUD, Cap: verbs.QPCap{MaxSendWR: 5, MaxRecvWR: 5}})
+			g := verbs.GID{0xff, 0x12, 15: 1}
+			return func() error { return p.DetachMcast(q.Handle, g, 0) }, p.AttachMcast(q.Handle, g, 0)
+		}},
 		{qos.CMIDs, func(p *vt.Program) (func() error, error) {
 			if !p.Cont.AddCMIDs(1) {
 				return nil, syscall.ENOMEM
@@ -108,7 +113,7 @@ func TestQuotas(t *testing.T) {
 			if _, err := one(p, cq); !errors.Is(err, syscall.ENOMEM) {
 				t.Errorf("resource %d: over a lowered quota: %v", m.res, err)
 			}
-			if m.res != qos.QPs && m.res != qos.CMIDs {
+			if m.res != qos.QPs && m.res != qos.McastGroups {
 				if _, err := one(stranger, cq); err != nil {
 					t.Errorf("resource %d: another container: %v", m.res, err)
 				}

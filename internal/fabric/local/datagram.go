@@ -30,6 +30,9 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
 	plain := qp.Container().HostGID != 0 && int(av.SGIDIndex) == qp.Container().HostGID // to peers that are no routers
 	isHere := peer != nil && peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID)
+	if (qp.Limited() || isHere && peer.Limited() || s.Toll.Waits()) && !b.admitDatagram(peer, isHere) {
+		return paused, 0
+	}
 	sent := false // as a packet
 	if b.c.Away != nil && !isHere && qp.Device().Lookup(qp.Container().Network, av.DGID) == nil {
 		b.let() // a lock here, and those of the way there
@@ -68,6 +71,9 @@ func (b *burst) toGroup(g verbs.GID, plain bool, d *parcel) (outcome, verbs.WCSt
 		members = b.qp.Device().HostMembers(g)
 	}
 	for _, peer := range members {
+		if !b.spare(peer) {
+			continue
+		}
 		if o, status := b.deliver(peer, d); o == refused {
 			return o, status
 		}

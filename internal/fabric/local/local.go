@@ -84,6 +84,7 @@ type burst struct {
 	messages int
 	found    uint64 // by the last atomic operation
 	stalled  bool   // there is no room on the way to other hosts
+	limited  bool   // the queue pair or held has limits
 }
 
 // run carries work requests until the budget is used. More: there may be more to do.
@@ -125,6 +126,7 @@ func (b *burst) hold(peer *verbs.QP) {
 		b.let()
 		peer.Resp.Lock()
 		b.held = peer
+		b.limited = b.qp.Limited() || peer.Limited() || b.qp.Send.Toll.Waits()
 	}
 }
 

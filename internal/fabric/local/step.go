@@ -43,7 +43,7 @@ const (
 	refused                 // the work request ends with the status
 	vanished                // UC: the message is lost on the way, which the sender does not notice
 	noRoom                  // UD: nothing more goes to other hosts in this turn
-	paused                  // UD: nothing goes to other hosts before WakeAt
+	paused                  // not before WakeAt: a limit, or UD and the way to other hosts
 )
 
 // step carries one slice of the current work request. wait says that nothing can be done now.
@@ -105,13 +105,19 @@ func (b *burst) dispatch() (outcome, verbs.WCStatus) {
 		return b.lost()
 	}
 	s.RetryBy = 0
+	n := slice
+	if b.limited {
+		if n = b.admit(peer, replied(op)); n < 0 {
+			return paused, 0
+		}
+	}
 	switch op {
 	case verbs.OpSend, verbs.OpSendImm, verbs.OpSendInv:
-		return b.send(peer, slice)
+		return b.send(peer, n)
 	case verbs.OpRDMAWrite, verbs.OpRDMAWriteImm:
-		return b.write(peer, slice)
+		return b.write(peer, n)
 	case verbs.OpRDMARead:
-		return b.read(peer, slice)
+		return b.read(peer, n)
 	case verbs.OpAtomicWrite:
 		return b.atomicWrite(peer)
 	}
