@@ -108,6 +108,7 @@ func (w *treeWriter) device(t Tree) {
 	w.file(deviceDir+"/sys_image_guid", guid)
 	w.file(deviceDir+"/node_desc", "FreeFlow virtual RDMA device")
 	w.file(deviceDir+"/fw_ver", FirmwareVersion)
+	w.file(deviceDir+"/device/net/"+NetDevice+"/uevent", "INTERFACE="+NetDevice) // some look here for the interface that a device belongs to
 }
 
 func (w *treeWriter) port(t Tree) {

@@ -23,6 +23,7 @@ var golden = map[string]string{
 	"sys/class/infiniband/rxe0/sys_image_guid":            "00ff:0aff:fe4d:0001\n",
 	"sys/class/infiniband/rxe0/node_desc":                 "FreeFlow virtual RDMA device\n",
 	"sys/class/infiniband/rxe0/fw_ver":                    "0.0.0\n",
+	"sys/class/infiniband/rxe0/device/net/eth0/uevent":    "INTERFACE=eth0\n",
 	"sys/class/infiniband/rxe0/ports/1/state":             "4: ACTIVE\n",
 	"sys/class/infiniband/rxe0/ports/1/phys_state":        "5: LinkUp\n",
 	"sys/class/infiniband/rxe0/ports/1/link_layer":        "Ethernet\n",
