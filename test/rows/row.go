@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Row is a program as both sides run it. Server and Client are for sh, which has $IP, the side's own address, $SERVER, the server's (in Client
-// only), and $DIR, the directory of the results of test/programs.
+// Row is a program as both sides run it. Server and Client are for sh, which has $IP and $IP6, the side's own addresses, $SERVER and $SERVER6,
+// the server's (in Client only), and $DIR, the directory of the results of test/programs. A side without IPv6 has an empty $IP6.
 type Row struct {
 	Name           string
 	Server, Client string
@@ -31,10 +31,10 @@ type Row struct {
 
 // Place is where a side's scripts run.
 type Place interface {
-	// Begin starts a script, with $IP and $DIR set.
+	// Begin starts a script, with $IP, $IP6 and $DIR set.
 	Begin(t testing.TB, script string, limit time.Duration) Process
-	// Address is where peers find what was begun last.
-	Address() string
+	// Address is where peers find what was begun last, by IPv4 and by IPv6.
+	Address() (ip, ip6 string)
 	// Listening says why what was begun last does not listen on a port of RDMA-CM, or nil. Port 0 stands for any UDP identifier.
 	Listening(t testing.TB, port int) error
 }
@@ -48,7 +48,7 @@ type Process interface {
 }
 
 // attempts is how often a row is run whose program loses races of its own.
-const attempts = 4
+const attempts = 12
 
 // Between runs a row with its server and its client in a place each.
 func Between(t *testing.T, server, client Place, r Row) {
@@ -71,7 +71,8 @@ func (r Row) once(t *testing.T, server, client Place) (again bool) {
 	defer func() { said(t, s, c) }()
 	s = server.Begin(t, r.Server, r.limit())
 	r.waitReady(t, server, s)
-	c = client.Begin(t, "SERVER="+server.Address()+"\n"+r.Client, r.limit())
+	ip, ip6 := server.Address()
+	c = client.Begin(t, fmt.Sprintf("SERVER=%s; SERVER6=%s\n%s", ip, ip6, r.Client), r.limit())
 	ofClient, ofServer := c.Wait(t), 0
 	if r.says(r.Again, c.Output()) {
 		s.Kill()
