@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -154,6 +155,25 @@ func TestApplyManyPolicies(t *testing.T) {
 	}
 	if got := len(w.watched(0)); got != MaxPolicies {
 		t.Errorf("%d policies after the state was loaded again", got)
+	}
+}
+
+// More than etcd takes in one request is refused with words that help.
+func TestApplyTooLargePolicies(t *testing.T) {
+	w := newWorld(t, 1)
+	var objects []*pb.Object
+	name := strings.Repeat("n", 60)
+	for i := range 16 {
+		o := accessPolicy(fmt.Sprint("p", i), "default", "")
+		for range 999 {
+			o.GetPolicy().GetAccess().Rules = append(o.GetPolicy().GetAccess().Rules, &pb.AccessRule{Action: "deny", From: &pb.Selector{Container: name}})
+		}
+		objects = append(objects, o)
+	}
+	_, _, err := w.apply(false, objects...)
+	refused(t, err, connect.CodeResourceExhausted, "too much at once")
+	if _, _, err := w.apply(false, objects[:8]...); err != nil {
+		t.Error(err)
 	}
 }
 
