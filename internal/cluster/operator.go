@@ -3,7 +3,9 @@ package cluster
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 // Operator calls the orchestrator as an operator.
 type Operator struct {
 	freeflowv1connect.ClusterServiceClient
+	services
 	transport *http.Transport
 }
 
@@ -24,8 +27,8 @@ func OpenOperator(socket string) *Operator {
 	return newOperator(t, nil)
 }
 
-// OpenRemoteOperator reaches an orchestrator by its URL, with ca.crt, admin.crt and admin.key of a directory: those that
-// every orchestrator leaves in its data directory.
+// OpenRemoteOperator reaches an orchestrator by its URL, with ca.crt, client.crt and client.key of a directory, which `freeflow token create
+// --certificate` makes, or with ca.crt, admin.crt and admin.key, which every orchestrator leaves in its data directory.
 func OpenRemoteOperator(url, credentials string) (*Operator, error) {
 	t, err := parseURL(url)
 	if err != nil {
@@ -39,7 +42,10 @@ func OpenRemoteOperator(url, credentials string) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := tls.LoadX509KeyPair(filepath.Join(credentials, "admin.crt"), filepath.Join(credentials, "admin.key"))
+	cert, err := tls.LoadX509KeyPair(filepath.Join(credentials, "client.crt"), filepath.Join(credentials, "client.key"))
+	if errors.Is(err, fs.ErrNotExist) {
+		cert, err = tls.LoadX509KeyPair(filepath.Join(credentials, "admin.crt"), filepath.Join(credentials, "admin.key"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("operator's credentials: %w", err)
 	}
@@ -50,7 +56,11 @@ func OpenRemoteOperator(url, credentials string) (*Operator, error) {
 
 func newOperator(t target, config *tls.Config) *Operator {
 	transport := newTransport(t, config)
-	return &Operator{freeflowv1connect.NewClusterServiceClient(&http.Client{Transport: transport}, t.base), transport}
+	return newOperatorWith(&http.Client{Transport: transport}, transport, t.base)
+}
+
+func newOperatorWith(client *http.Client, transport *http.Transport, base string) *Operator {
+	return &Operator{freeflowv1connect.NewClusterServiceClient(client, base), newServices(client, base), transport}
 }
 
 // Close gives the connection back.
