@@ -187,6 +187,11 @@ func (qp *QP) NoRecv() bool {
 	return qp.Resp.ring.LoadProducerAcquire() == qp.Resp.ring.LoadConsumerAcquire()
 }
 
+// NeverPosted reports whether no receive has ever been posted to the queue pair's own queue: nobody means to receive here. A hint.
+func (qp *QP) NeverPosted() bool {
+	return qp.srq == nil && qp.Resp.ring.LoadProducerAcquire() == 0 && qp.Stats.ReceivedMessages.Load() == 0
+}
+
 // Received is what a receive completes with.
 type Received struct {
 	Status    WCStatus

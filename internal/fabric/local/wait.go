@@ -45,7 +45,7 @@ func waitPeer(w *engine.Worker, qp *verbs.QP) bool {
 //
 // RC has the retries that the program set. UC and UD need not wait at all, but nothing is gained by losing a message on one host because
 // its receiver is not on a core just now, so they have patience; it comes back as fast as it is used up. A peer that posts no receives thus
-// costs a sender no more than half of its time, whoever else it sends to.
+// costs a sender no more than half of its time, whoever else it sends to; one that has never posted any costs nothing.
 func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
 	s, a := &qp.Send, qp.Attr()
 	forever := qp.Type == verbs.TypeRC && a.RNRRetry == 7
@@ -53,8 +53,8 @@ func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
 		qp.Stats.RNRWaits.Add(1)
 		if qp.Type == verbs.TypeRC {
 			s.RNRBy = w.Now() + verbs.RNRTime(peer.Attr().MinRNRTimer)*int64(a.RNRRetry)
-		} else {
-			s.RNRBy = w.Now() + min(w.Now()-s.Rested, patience)
+		} else if s.RNRBy = w.Now(); !peer.NeverPosted() {
+			s.RNRBy += min(w.Now()-s.Rested, patience)
 		}
 	}
 	if !forever && w.Now() >= s.RNRBy {
