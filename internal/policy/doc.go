@@ -2,8 +2,9 @@
 //
 //	Subject    a container, or an address outside the cluster: what policies select       subject.go
 //	Selector   which subjects a policy, or one side of a rule, means                       selector.go
-//	Policy     one of five kinds: Access, Quota, RateLimit, Priority, EngineMode           policy.go
+//	Policy     one of five kinds: Access, Quota, RateLimit, Priority, EngineMode           policy.go, check.go, names.go
 //	Set        all policies of a cluster, compiled: Params, Allowed, Pair, Explain         compile.go, params.go, access.go, explain.go
+//	saying     one number of qos.Params that a policy gives                                saying.go
 //	index      which of many selectors can match a subject, without asking each            index.go
 //	           quantities as people write them: 5Gbit, 64KiB, 100k                         quantity.go
 //
