@@ -48,6 +48,14 @@ func (c *Carrier) openGroups() error {
 	return c.eng.Watch(g.home, g.fd, g)
 }
 
+// GroupCounters are those of the sockets of groups, which are no Port's; nil if there are none.
+func (c *Carrier) GroupCounters() *udp.Counters {
+	if c.groups == nil {
+		return nil
+	}
+	return &c.groups.udp.Counters
+}
+
 // close leaves all groups.
 func (g *groups) close() {
 	g.c.eng.Forget(g.home, g.fd)

@@ -198,6 +198,9 @@ func TestMulticastWithStranger(t *testing.T) {
 	must(t, err)
 	batch.Flush()
 	l.want(verbs.GIDOf(at.Addr()), testGroup, 78)
+	if n := h.carrier.GroupCounters().ReceivedPackets.Load(); n < 1 {
+		t.Errorf("%d packets are counted", n)
+	}
 }
 
 // hear waits for a packet to a group.
