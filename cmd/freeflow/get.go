@@ -20,13 +20,13 @@ func getCommand() *cobra.Command {
 	var p printer
 	var watch bool
 	cmd := &cobra.Command{
-		Use:   "get hosts|networks|containers|qps|mrs|counters|policies",
+		Use:   "get hosts|networks|containers|qps|mrs|cm-ids|counters|policies|usage|audit|tokens",
 		Short: "List what the router or the cluster has",
 		Long: `List what there is. The router of this machine is asked, which knows the cluster's hosts, networks and running containers,
-and of queue pairs, memory regions and counters its own. With --data-dir or --orchestrator the orchestrator is asked for
+and of queue pairs, memory regions, RDMA-CM identifiers and counters its own. With --data-dir or --orchestrator the orchestrator is asked for
 hosts, networks, containers, the stopped ones too, and the memory regions of all hosts. The commands below always ask the orchestrator.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"hosts", "networks", "containers", "qps", "mrs", "counters"},
+		ValidArgs: []string{"hosts", "networks", "containers", "qps", "mrs", "cm-ids", "counters"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.check(); err != nil {
 				return err
@@ -51,6 +51,7 @@ hosts, networks, containers, the stopped ones too, and the memory regions of all
 		},
 	}
 	cmd.AddCommand(getPolicyCommands()...)
+	cmd.AddCommand(getUsageCommand(), getAuditCommand(), getTokensCommand())
 	operator.register(cmd) // without --data-dir and --orchestrator the router is asked
 	cmd.Flags().StringVarP(&p.format, "output", "o", "table", "the `format`: table, json or yaml")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "print the list again whenever it has changed, until interrupted")
@@ -68,6 +69,8 @@ func lister(c *admin.Client, kind string, p printer) func(context.Context, io.Wr
 		return listWith(p, c.Containers, containerTable)
 	case "qps":
 		return listWith(p, c.QPs, qpTable)
+	case "cm-ids":
+		return listWith(p, c.CMIDs, cmIDTable)
 	case "counters":
 		return listWith(p, c.Counters, counterTable)
 	default:

@@ -57,6 +57,7 @@ func (f *orchestratorFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.cfg.HostTTL, "host-ttl", orchestrator.DefaultHostTTL, "how long a host counts as there without a word from it")
 	flags.StringVar(&f.cidr, "network-cidr", "10.77.0.0/16", "the addresses of the network named default, a `prefix`, when it is made")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
+	keepFlags(flags, &f.cfg)
 	// What freeflow up starts it with.
 	flags.BoolVar(&f.cfg.ListenOptional, "listen-optional", false, "go on without TCP if the address is taken")
 	flags.BoolVar(&f.attached, "attached", false, "end when standard input does")

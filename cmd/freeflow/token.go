@@ -3,15 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
-	"time"
+	"os"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
-	pb "github.com/freeflow-rdma/freeflow/api/freeflow/v1"
 	"github.com/freeflow-rdma/freeflow/internal/cluster"
 	"github.com/freeflow-rdma/freeflow/internal/orchestrator"
 )
+
+// tokenVariable holds the token of a role, for an orchestrator elsewhere.
+const tokenVariable = "FREEFLOW_TOKEN"
 
 // operatorFlags say how to reach the orchestrator as an operator.
 type operatorFlags struct{ dataDir, runDir, url, credentials string }
@@ -22,7 +24,8 @@ func (f *operatorFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.dataDir, "data-dir", "", "the `directory` of an orchestrator on this machine (default: that which freeflow up runs at --run-dir, or "+
 		orchestrator.DefaultDataDir+")")
 	flags.StringVar(&f.url, "orchestrator", "", "the `URL` of an orchestrator elsewhere")
-	flags.StringVar(&f.credentials, "credentials", "", "the `directory` with ca.crt, admin.crt and admin.key (default: the data directory)")
+	flags.StringVar(&f.credentials, "credentials", "", "the `directory` with ca.crt, and client.crt and client.key or admin.crt and admin.key "+
+		"(default: the data directory; a token of a role in the environment FREEFLOW_TOKEN is used in their place)")
 }
 
 func (f *operatorFlags) open() (*cluster.Operator, error) {
@@ -33,6 +36,9 @@ func (f *operatorFlags) open() (*cluster.Operator, error) {
 		return cluster.OpenOperator(orchestrator.SocketPath(f.dataDir)), nil
 	}
 	credentials := f.credentials
+	if token := os.Getenv(tokenVariable); token != "" && credentials == "" {
+		return cluster.OpenTokenOperator(f.url, token)
+	}
 	if credentials == "" {
 		credentials = f.dataDir
 	}
@@ -53,40 +59,4 @@ func (f *operatorFlags) explain(op string, err error) error {
 		return fmt.Errorf("%s: no orchestrator answers at %s (%s): start one, or say where it is: --run-dir, --data-dir or --orchestrator", op, where, c.Message())
 	}
 	return fmt.Errorf("%s: %s", op, c.Message())
-}
-
-func tokenCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Make the tokens with which hosts join the cluster"}
-	cmd.AddCommand(tokenCreateCommand())
-	return cmd
-}
-
-func tokenCreateCommand() *cobra.Command {
-	var f operatorFlags
-	var ttl time.Duration
-	var once bool
-	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Print a new join token",
-		Example: `  freeflow token create
-  freeflow router --orchestrator https://10.0.0.1:7470 --join-token TOKEN --host-ip 10.0.0.2`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := f.open()
-			if err != nil {
-				return err
-			}
-			defer o.Close()
-			answer, err := o.CreateToken(cmd.Context(), connect.NewRequest(&pb.CreateTokenRequest{TtlMs: ttl.Milliseconds(), SingleUse: once}))
-			if err != nil {
-				return f.explain("token create", err)
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), answer.Msg.Token)
-			return err
-		},
-	}
-	f.register(cmd)
-	cmd.Flags().DurationVar(&ttl, "ttl", orchestrator.DefaultTokenTTL, "how long hosts can join with it")
-	cmd.Flags().BoolVar(&once, "single-use", false, "for one host only")
-	return cmd
 }

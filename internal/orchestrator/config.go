@@ -32,7 +32,9 @@ type Config struct {
 	// AuditEvents and AuditAge bound the audit: the latest so many, no older than that.
 	AuditEvents int
 	AuditAge    time.Duration
-	Log         *slog.Logger
+	// MetricsListen is a TCP address on which /metrics is served to anybody who can reach it; empty: none.
+	MetricsListen string
+	Log           *slog.Logger
 }
 
 // Defaults of Config.

@@ -49,6 +49,9 @@ func (s *Server) listen() error {
 		return err
 	}
 	s.serve(secure, "routers' socket", func() error { return secure.ServeTLS(routers, "", "") })
+	if err := s.listenMetrics(); err != nil {
+		return err
+	}
 	if s.cfg.Listen == "none" {
 		return nil
 	}

@@ -19,15 +19,16 @@ import (
 type Server struct {
 	Store *Store
 
-	cfg     Config
-	front   *front
-	addr    net.Addr // nil: no TCP
-	servers []*http.Server
-	cancel  context.CancelFunc
-	closers []func()       // in the order of opening
-	active  sync.WaitGroup // requests, and the mirror
-	done    chan struct{}
-	once    sync.Once
+	cfg         Config
+	front       *front
+	addr        net.Addr // nil: no TCP
+	metricsAddr net.Addr // nil: /metrics is served with the API alone
+	servers     []*http.Server
+	cancel      context.CancelFunc
+	closers     []func()       // in the order of opening
+	active      sync.WaitGroup // requests, and the mirror
+	done        chan struct{}
+	once        sync.Once
 
 	mu      sync.Mutex
 	err     error

@@ -44,6 +44,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle(freeflowv1connect.NewAccessServiceHandler(accessService{f.doorman, f.audit}, options))
 	mux.Handle(freeflowv1connect.NewAuditServiceHandler(auditService{f.audit}, options))
 	mux.Handle(freeflowv1connect.NewUsageServiceHandler(usageService{f.usage}, options))
+	mux.Handle("GET /metrics", f.forReaders(f.metricsHandler()))
 	// A browser sends cookie and certificate along with whatever another site has it send: such requests stop here.
 	return s.count(http.NewCrossOriginProtection().Handler(f.doorman.identify(mux)))
 }
