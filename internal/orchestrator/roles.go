@@ -48,6 +48,7 @@ var methods = map[string]roles{
 	freeflowv1connect.UsageServiceLiveProcedure:      readers,
 	freeflowv1connect.UsageServiceWatchLiveProcedure: readers,
 	freeflowv1connect.UsageServiceInspectProcedure:   readers,
+	freeflowv1connect.UsageServicePoliciesProcedure:  readers,
 
 	freeflowv1connect.AuditServiceListProcedure:  changers,
 	freeflowv1connect.AuditServiceWatchProcedure: changers,

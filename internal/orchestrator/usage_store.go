@@ -58,6 +58,7 @@ type UsageStore struct {
 	own     bool // etcd is inside this process: old revisions are ours to drop
 	live    *live
 	audit   *auditLog
+	board   policyBoard
 
 	reports, stale, refused, posted, failed atomic.Uint64 // for metrics
 	begun, ended                            atomic.Uint64 // postings

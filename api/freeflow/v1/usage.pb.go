@@ -2453,6 +2453,7 @@ type InspectResponse struct {
 	Mrs           []*MR                  `protobuf:"bytes,4,rep,name=mrs,proto3" json:"mrs,omitempty"`
 	MrsTotal      uint32                 `protobuf:"varint,5,opt,name=mrs_total,json=mrsTotal,proto3" json:"mrs_total,omitempty"`
 	Flows         []*LiveFlow            `protobuf:"bytes,6,rep,name=flows,proto3" json:"flows,omitempty"`
+	Policies      []*PolicyMatch         `protobuf:"bytes,7,rep,name=policies,proto3" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2529,6 +2530,304 @@ func (x *InspectResponse) GetFlows() []*LiveFlow {
 	return nil
 }
 
+func (x *InspectResponse) GetPolicies() []*PolicyMatch {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+// PolicyMatch is a policy that concerns a container.
+type PolicyMatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // as files name it: "RateLimit"
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Order         uint32                 `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`
+	Selects       string                 `protobuf:"bytes,4,opt,name=selects,proto3" json:"selects,omitempty"`     // by what it concerns the container, for people
+	Holds         []string               `protobuf:"bytes,5,rep,name=holds,proto3" json:"holds,omitempty"`         // what of it holds
+	Overruled     []string               `protobuf:"bytes,6,rep,name=overruled,proto3" json:"overruled,omitempty"` // what does not, and why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyMatch) Reset() {
+	*x = PolicyMatch{}
+	mi := &file_freeflow_v1_usage_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyMatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyMatch) ProtoMessage() {}
+
+func (x *PolicyMatch) ProtoReflect() protoreflect.Message {
+	mi := &file_freeflow_v1_usage_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyMatch.ProtoReflect.Descriptor instead.
+func (*PolicyMatch) Descriptor() ([]byte, []int) {
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PolicyMatch) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PolicyMatch) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PolicyMatch) GetOrder() uint32 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
+}
+
+func (x *PolicyMatch) GetSelects() string {
+	if x != nil {
+		return x.Selects
+	}
+	return ""
+}
+
+func (x *PolicyMatch) GetHolds() []string {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *PolicyMatch) GetOverruled() []string {
+	if x != nil {
+		return x.Overruled
+	}
+	return nil
+}
+
+type PoliciesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Page          *Page                  `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"` // search, offset and limit count
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoliciesRequest) Reset() {
+	*x = PoliciesRequest{}
+	mi := &file_freeflow_v1_usage_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoliciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoliciesRequest) ProtoMessage() {}
+
+func (x *PoliciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_freeflow_v1_usage_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoliciesRequest.ProtoReflect.Descriptor instead.
+func (*PoliciesRequest) Descriptor() ([]byte, []int) {
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PoliciesRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+type PoliciesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policies      []*LivePolicy          `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
+	Total         int32                  `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"` // that match
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoliciesResponse) Reset() {
+	*x = PoliciesResponse{}
+	mi := &file_freeflow_v1_usage_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoliciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoliciesResponse) ProtoMessage() {}
+
+func (x *PoliciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_freeflow_v1_usage_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoliciesResponse.ProtoReflect.Descriptor instead.
+func (*PoliciesResponse) Descriptor() ([]byte, []int) {
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PoliciesResponse) GetPolicies() []*LivePolicy {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *PoliciesResponse) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+type LivePolicy struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Kind       string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // as files name it: "RateLimit"
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Order      uint32                 `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`
+	Selects    string                 `protobuf:"bytes,4,opt,name=selects,proto3" json:"selects,omitempty"`        // whom, for people
+	What       string                 `protobuf:"bytes,5,opt,name=what,proto3" json:"what,omitempty"`              // what it says, for people
+	Containers int32                  `protobuf:"varint,6,opt,name=containers,proto3" json:"containers,omitempty"` // running ones that it concerns
+	// Of these: how many waited for a rate limit just now (rate limits), and how many creations over quota (quotas) and connections and
+	// datagrams (access policies) were refused in the last five minutes.
+	Limited       int32  `protobuf:"varint,7,opt,name=limited,proto3" json:"limited,omitempty"`
+	Denied        uint64 `protobuf:"varint,8,opt,name=denied,proto3" json:"denied,omitempty"`
+	Refused       uint64 `protobuf:"varint,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LivePolicy) Reset() {
+	*x = LivePolicy{}
+	mi := &file_freeflow_v1_usage_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LivePolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LivePolicy) ProtoMessage() {}
+
+func (x *LivePolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_freeflow_v1_usage_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LivePolicy.ProtoReflect.Descriptor instead.
+func (*LivePolicy) Descriptor() ([]byte, []int) {
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *LivePolicy) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LivePolicy) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LivePolicy) GetOrder() uint32 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
+}
+
+func (x *LivePolicy) GetSelects() string {
+	if x != nil {
+		return x.Selects
+	}
+	return ""
+}
+
+func (x *LivePolicy) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *LivePolicy) GetContainers() int32 {
+	if x != nil {
+		return x.Containers
+	}
+	return 0
+}
+
+func (x *LivePolicy) GetLimited() int32 {
+	if x != nil {
+		return x.Limited
+	}
+	return 0
+}
+
+func (x *LivePolicy) GetDenied() uint64 {
+	if x != nil {
+		return x.Denied
+	}
+	return 0
+}
+
+func (x *LivePolicy) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
 // UsageState is what is kept of a host's sources: how much of what they count is in buckets. Written with each of these.
 type UsageState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2543,7 +2842,7 @@ type UsageState struct {
 
 func (x *UsageState) Reset() {
 	*x = UsageState{}
-	mi := &file_freeflow_v1_usage_proto_msgTypes[25]
+	mi := &file_freeflow_v1_usage_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2854,7 @@ func (x *UsageState) String() string {
 func (*UsageState) ProtoMessage() {}
 
 func (x *UsageState) ProtoReflect() protoreflect.Message {
-	mi := &file_freeflow_v1_usage_proto_msgTypes[25]
+	mi := &file_freeflow_v1_usage_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +2867,7 @@ func (x *UsageState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageState.ProtoReflect.Descriptor instead.
 func (*UsageState) Descriptor() ([]byte, []int) {
-	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{25}
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UsageState) GetEpoch() int64 {
@@ -2616,7 +2915,7 @@ type UsageBucket struct {
 
 func (x *UsageBucket) Reset() {
 	*x = UsageBucket{}
-	mi := &file_freeflow_v1_usage_proto_msgTypes[26]
+	mi := &file_freeflow_v1_usage_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2927,7 @@ func (x *UsageBucket) String() string {
 func (*UsageBucket) ProtoMessage() {}
 
 func (x *UsageBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_freeflow_v1_usage_proto_msgTypes[26]
+	mi := &file_freeflow_v1_usage_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2940,7 @@ func (x *UsageBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageBucket.ProtoReflect.Descriptor instead.
 func (*UsageBucket) Descriptor() ([]byte, []int) {
-	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{26}
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UsageBucket) GetEntries() []*UsageEntry {
@@ -2666,7 +2965,7 @@ type UsageEntry struct {
 
 func (x *UsageEntry) Reset() {
 	*x = UsageEntry{}
-	mi := &file_freeflow_v1_usage_proto_msgTypes[27]
+	mi := &file_freeflow_v1_usage_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2977,7 @@ func (x *UsageEntry) String() string {
 func (*UsageEntry) ProtoMessage() {}
 
 func (x *UsageEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_freeflow_v1_usage_proto_msgTypes[27]
+	mi := &file_freeflow_v1_usage_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2990,7 @@ func (x *UsageEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageEntry.ProtoReflect.Descriptor instead.
 func (*UsageEntry) Descriptor() ([]byte, []int) {
-	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{27}
+	return file_freeflow_v1_usage_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *UsageEntry) GetNetwork() string {
@@ -3026,7 +3325,7 @@ const file_freeflow_v1_usage_proto_rawDesc = "" +
 	"\ahistory\x18\r \x01(\v2\x14.freeflow.v1.HistoryR\ahistory\">\n" +
 	"\x0eInspectRequest\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x90\x02\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xc6\x02\n" +
 	"\x0fInspectResponse\x128\n" +
 	"\tcontainer\x18\x01 \x01(\v2\x1a.freeflow.v1.LiveContainerR\tcontainer\x127\n" +
 	"\adetails\x18\x02 \x01(\v2\x1d.freeflow.v1.ContainerDetailsR\adetails\x12\x1d\n" +
@@ -3034,7 +3333,33 @@ const file_freeflow_v1_usage_proto_rawDesc = "" +
 	"details_at\x18\x03 \x01(\x03R\tdetailsAt\x12!\n" +
 	"\x03mrs\x18\x04 \x03(\v2\x0f.freeflow.v1.MRR\x03mrs\x12\x1b\n" +
 	"\tmrs_total\x18\x05 \x01(\rR\bmrsTotal\x12+\n" +
-	"\x05flows\x18\x06 \x03(\v2\x15.freeflow.v1.LiveFlowR\x05flows\"\xd2\x01\n" +
+	"\x05flows\x18\x06 \x03(\v2\x15.freeflow.v1.LiveFlowR\x05flows\x124\n" +
+	"\bpolicies\x18\a \x03(\v2\x18.freeflow.v1.PolicyMatchR\bpolicies\"\x99\x01\n" +
+	"\vPolicyMatch\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05order\x18\x03 \x01(\rR\x05order\x12\x18\n" +
+	"\aselects\x18\x04 \x01(\tR\aselects\x12\x14\n" +
+	"\x05holds\x18\x05 \x03(\tR\x05holds\x12\x1c\n" +
+	"\toverruled\x18\x06 \x03(\tR\toverruled\"8\n" +
+	"\x0fPoliciesRequest\x12%\n" +
+	"\x04page\x18\x01 \x01(\v2\x11.freeflow.v1.PageR\x04page\"]\n" +
+	"\x10PoliciesResponse\x123\n" +
+	"\bpolicies\x18\x01 \x03(\v2\x17.freeflow.v1.LivePolicyR\bpolicies\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x05R\x05total\"\xe4\x01\n" +
+	"\n" +
+	"LivePolicy\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05order\x18\x03 \x01(\rR\x05order\x12\x18\n" +
+	"\aselects\x18\x04 \x01(\tR\aselects\x12\x12\n" +
+	"\x04what\x18\x05 \x01(\tR\x04what\x12\x1e\n" +
+	"\n" +
+	"containers\x18\x06 \x01(\x05R\n" +
+	"containers\x12\x18\n" +
+	"\alimited\x18\a \x01(\x05R\alimited\x12\x16\n" +
+	"\x06denied\x18\b \x01(\x04R\x06denied\x12\x18\n" +
+	"\arefused\x18\t \x01(\x04R\arefused\"\xd2\x01\n" +
 	"\n" +
 	"UsageState\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1a\n" +
@@ -3051,13 +3376,14 @@ const file_freeflow_v1_usage_proto_rawDesc = "" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12!\n" +
 	"\fpeer_network\x18\x04 \x01(\tR\vpeerNetwork\x12\x12\n" +
 	"\x04peer\x18\x05 \x01(\tR\x04peer\x121\n" +
-	"\bcounters\x18\x06 \x01(\v2\x15.freeflow.v1.CountersR\bcounters2\xdd\x02\n" +
+	"\bcounters\x18\x06 \x01(\v2\x15.freeflow.v1.CountersR\bcounters2\xa6\x03\n" +
 	"\fUsageService\x12B\n" +
 	"\x06Report\x12\x18.freeflow.v1.UsageReport\x1a\x1e.freeflow.v1.UsageReportAnswer\x12B\n" +
 	"\x03Get\x12\x1c.freeflow.v1.GetUsageRequest\x1a\x1d.freeflow.v1.GetUsageResponse\x12;\n" +
 	"\x04Live\x12\x18.freeflow.v1.LiveRequest\x1a\x19.freeflow.v1.LiveResponse\x12B\n" +
 	"\tWatchLive\x12\x18.freeflow.v1.LiveRequest\x1a\x19.freeflow.v1.LiveResponse0\x01\x12D\n" +
-	"\aInspect\x12\x1b.freeflow.v1.InspectRequest\x1a\x1c.freeflow.v1.InspectResponseB>Z<github.com/freeflow-rdma/freeflow/api/freeflow/v1;freeflowv1b\x06proto3"
+	"\aInspect\x12\x1b.freeflow.v1.InspectRequest\x1a\x1c.freeflow.v1.InspectResponse\x12G\n" +
+	"\bPolicies\x12\x1c.freeflow.v1.PoliciesRequest\x1a\x1d.freeflow.v1.PoliciesResponseB>Z<github.com/freeflow-rdma/freeflow/api/freeflow/v1;freeflowv1b\x06proto3"
 
 var (
 	file_freeflow_v1_usage_proto_rawDescOnce sync.Once
@@ -3072,7 +3398,7 @@ func file_freeflow_v1_usage_proto_rawDescGZIP() []byte {
 }
 
 var file_freeflow_v1_usage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_freeflow_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_freeflow_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_freeflow_v1_usage_proto_goTypes = []any{
 	(GetUsageRequest_By)(0),   // 0: freeflow.v1.GetUsageRequest.By
 	(*Counters)(nil),          // 1: freeflow.v1.Counters
@@ -3100,37 +3426,41 @@ var file_freeflow_v1_usage_proto_goTypes = []any{
 	(*LiveFlow)(nil),          // 23: freeflow.v1.LiveFlow
 	(*InspectRequest)(nil),    // 24: freeflow.v1.InspectRequest
 	(*InspectResponse)(nil),   // 25: freeflow.v1.InspectResponse
-	(*UsageState)(nil),        // 26: freeflow.v1.UsageState
-	(*UsageBucket)(nil),       // 27: freeflow.v1.UsageBucket
-	(*UsageEntry)(nil),        // 28: freeflow.v1.UsageEntry
-	nil,                       // 29: freeflow.v1.Counters.OperationsEntry
-	nil,                       // 30: freeflow.v1.Counters.ErrorsEntry
-	nil,                       // 31: freeflow.v1.Counters.DropsEntry
-	nil,                       // 32: freeflow.v1.Counters.DeniedEntry
-	nil,                       // 33: freeflow.v1.Counters.RdmaEntry
-	nil,                       // 34: freeflow.v1.UsageSource.ObjectsEntry
-	nil,                       // 35: freeflow.v1.UsageSource.QuotaEntry
-	nil,                       // 36: freeflow.v1.LiveContainer.ObjectsEntry
-	nil,                       // 37: freeflow.v1.LiveContainer.QuotaEntry
-	(*Ref)(nil),               // 38: freeflow.v1.Ref
-	(*Host)(nil),              // 39: freeflow.v1.Host
-	(*Container)(nil),         // 40: freeflow.v1.Container
-	(*MR)(nil),                // 41: freeflow.v1.MR
+	(*PolicyMatch)(nil),       // 26: freeflow.v1.PolicyMatch
+	(*PoliciesRequest)(nil),   // 27: freeflow.v1.PoliciesRequest
+	(*PoliciesResponse)(nil),  // 28: freeflow.v1.PoliciesResponse
+	(*LivePolicy)(nil),        // 29: freeflow.v1.LivePolicy
+	(*UsageState)(nil),        // 30: freeflow.v1.UsageState
+	(*UsageBucket)(nil),       // 31: freeflow.v1.UsageBucket
+	(*UsageEntry)(nil),        // 32: freeflow.v1.UsageEntry
+	nil,                       // 33: freeflow.v1.Counters.OperationsEntry
+	nil,                       // 34: freeflow.v1.Counters.ErrorsEntry
+	nil,                       // 35: freeflow.v1.Counters.DropsEntry
+	nil,                       // 36: freeflow.v1.Counters.DeniedEntry
+	nil,                       // 37: freeflow.v1.Counters.RdmaEntry
+	nil,                       // 38: freeflow.v1.UsageSource.ObjectsEntry
+	nil,                       // 39: freeflow.v1.UsageSource.QuotaEntry
+	nil,                       // 40: freeflow.v1.LiveContainer.ObjectsEntry
+	nil,                       // 41: freeflow.v1.LiveContainer.QuotaEntry
+	(*Ref)(nil),               // 42: freeflow.v1.Ref
+	(*Host)(nil),              // 43: freeflow.v1.Host
+	(*Container)(nil),         // 44: freeflow.v1.Container
+	(*MR)(nil),                // 45: freeflow.v1.MR
 }
 var file_freeflow_v1_usage_proto_depIdxs = []int32{
-	29, // 0: freeflow.v1.Counters.operations:type_name -> freeflow.v1.Counters.OperationsEntry
-	30, // 1: freeflow.v1.Counters.errors:type_name -> freeflow.v1.Counters.ErrorsEntry
-	31, // 2: freeflow.v1.Counters.drops:type_name -> freeflow.v1.Counters.DropsEntry
-	32, // 3: freeflow.v1.Counters.denied:type_name -> freeflow.v1.Counters.DeniedEntry
-	33, // 4: freeflow.v1.Counters.rdma:type_name -> freeflow.v1.Counters.RdmaEntry
+	33, // 0: freeflow.v1.Counters.operations:type_name -> freeflow.v1.Counters.OperationsEntry
+	34, // 1: freeflow.v1.Counters.errors:type_name -> freeflow.v1.Counters.ErrorsEntry
+	35, // 2: freeflow.v1.Counters.drops:type_name -> freeflow.v1.Counters.DropsEntry
+	36, // 3: freeflow.v1.Counters.denied:type_name -> freeflow.v1.Counters.DeniedEntry
+	37, // 4: freeflow.v1.Counters.rdma:type_name -> freeflow.v1.Counters.RdmaEntry
 	1,  // 5: freeflow.v1.UsageSource.counters:type_name -> freeflow.v1.Counters
-	34, // 6: freeflow.v1.UsageSource.objects:type_name -> freeflow.v1.UsageSource.ObjectsEntry
-	35, // 7: freeflow.v1.UsageSource.quota:type_name -> freeflow.v1.UsageSource.QuotaEntry
+	38, // 6: freeflow.v1.UsageSource.objects:type_name -> freeflow.v1.UsageSource.ObjectsEntry
+	39, // 7: freeflow.v1.UsageSource.quota:type_name -> freeflow.v1.UsageSource.QuotaEntry
 	2,  // 8: freeflow.v1.UsageReport.sources:type_name -> freeflow.v1.UsageSource
 	3,  // 9: freeflow.v1.UsageReport.pairs:type_name -> freeflow.v1.PairUsage
 	7,  // 10: freeflow.v1.UsageReport.details:type_name -> freeflow.v1.ContainerDetails
 	4,  // 11: freeflow.v1.UsageReport.refusals:type_name -> freeflow.v1.Refusal
-	38, // 12: freeflow.v1.UsageReportAnswer.inspect:type_name -> freeflow.v1.Ref
+	42, // 12: freeflow.v1.UsageReportAnswer.inspect:type_name -> freeflow.v1.Ref
 	8,  // 13: freeflow.v1.ContainerDetails.qps:type_name -> freeflow.v1.QPDetails
 	9,  // 14: freeflow.v1.ContainerDetails.cm_ids:type_name -> freeflow.v1.CMDetails
 	0,  // 15: freeflow.v1.GetUsageRequest.by:type_name -> freeflow.v1.GetUsageRequest.By
@@ -3146,40 +3476,45 @@ var file_freeflow_v1_usage_proto_depIdxs = []int32{
 	23, // 25: freeflow.v1.LiveResponse.flows:type_name -> freeflow.v1.LiveFlow
 	16, // 26: freeflow.v1.LiveTotals.rates:type_name -> freeflow.v1.Rates
 	17, // 27: freeflow.v1.LiveTotals.history:type_name -> freeflow.v1.History
-	39, // 28: freeflow.v1.LiveHost.host:type_name -> freeflow.v1.Host
+	43, // 28: freeflow.v1.LiveHost.host:type_name -> freeflow.v1.Host
 	16, // 29: freeflow.v1.LiveHost.rates:type_name -> freeflow.v1.Rates
 	17, // 30: freeflow.v1.LiveHost.history:type_name -> freeflow.v1.History
-	40, // 31: freeflow.v1.LiveContainer.container:type_name -> freeflow.v1.Container
+	44, // 31: freeflow.v1.LiveContainer.container:type_name -> freeflow.v1.Container
 	16, // 32: freeflow.v1.LiveContainer.rates:type_name -> freeflow.v1.Rates
 	17, // 33: freeflow.v1.LiveContainer.history:type_name -> freeflow.v1.History
 	1,  // 34: freeflow.v1.LiveContainer.counters:type_name -> freeflow.v1.Counters
-	36, // 35: freeflow.v1.LiveContainer.objects:type_name -> freeflow.v1.LiveContainer.ObjectsEntry
-	37, // 36: freeflow.v1.LiveContainer.quota:type_name -> freeflow.v1.LiveContainer.QuotaEntry
+	40, // 35: freeflow.v1.LiveContainer.objects:type_name -> freeflow.v1.LiveContainer.ObjectsEntry
+	41, // 36: freeflow.v1.LiveContainer.quota:type_name -> freeflow.v1.LiveContainer.QuotaEntry
 	17, // 37: freeflow.v1.LiveFlow.history:type_name -> freeflow.v1.History
 	22, // 38: freeflow.v1.InspectResponse.container:type_name -> freeflow.v1.LiveContainer
 	7,  // 39: freeflow.v1.InspectResponse.details:type_name -> freeflow.v1.ContainerDetails
-	41, // 40: freeflow.v1.InspectResponse.mrs:type_name -> freeflow.v1.MR
+	45, // 40: freeflow.v1.InspectResponse.mrs:type_name -> freeflow.v1.MR
 	23, // 41: freeflow.v1.InspectResponse.flows:type_name -> freeflow.v1.LiveFlow
-	2,  // 42: freeflow.v1.UsageState.sources:type_name -> freeflow.v1.UsageSource
-	3,  // 43: freeflow.v1.UsageState.pairs:type_name -> freeflow.v1.PairUsage
-	4,  // 44: freeflow.v1.UsageState.refusals:type_name -> freeflow.v1.Refusal
-	28, // 45: freeflow.v1.UsageBucket.entries:type_name -> freeflow.v1.UsageEntry
-	1,  // 46: freeflow.v1.UsageEntry.counters:type_name -> freeflow.v1.Counters
-	5,  // 47: freeflow.v1.UsageService.Report:input_type -> freeflow.v1.UsageReport
-	10, // 48: freeflow.v1.UsageService.Get:input_type -> freeflow.v1.GetUsageRequest
-	15, // 49: freeflow.v1.UsageService.Live:input_type -> freeflow.v1.LiveRequest
-	15, // 50: freeflow.v1.UsageService.WatchLive:input_type -> freeflow.v1.LiveRequest
-	24, // 51: freeflow.v1.UsageService.Inspect:input_type -> freeflow.v1.InspectRequest
-	6,  // 52: freeflow.v1.UsageService.Report:output_type -> freeflow.v1.UsageReportAnswer
-	13, // 53: freeflow.v1.UsageService.Get:output_type -> freeflow.v1.GetUsageResponse
-	18, // 54: freeflow.v1.UsageService.Live:output_type -> freeflow.v1.LiveResponse
-	18, // 55: freeflow.v1.UsageService.WatchLive:output_type -> freeflow.v1.LiveResponse
-	25, // 56: freeflow.v1.UsageService.Inspect:output_type -> freeflow.v1.InspectResponse
-	52, // [52:57] is the sub-list for method output_type
-	47, // [47:52] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	26, // 42: freeflow.v1.InspectResponse.policies:type_name -> freeflow.v1.PolicyMatch
+	14, // 43: freeflow.v1.PoliciesRequest.page:type_name -> freeflow.v1.Page
+	29, // 44: freeflow.v1.PoliciesResponse.policies:type_name -> freeflow.v1.LivePolicy
+	2,  // 45: freeflow.v1.UsageState.sources:type_name -> freeflow.v1.UsageSource
+	3,  // 46: freeflow.v1.UsageState.pairs:type_name -> freeflow.v1.PairUsage
+	4,  // 47: freeflow.v1.UsageState.refusals:type_name -> freeflow.v1.Refusal
+	32, // 48: freeflow.v1.UsageBucket.entries:type_name -> freeflow.v1.UsageEntry
+	1,  // 49: freeflow.v1.UsageEntry.counters:type_name -> freeflow.v1.Counters
+	5,  // 50: freeflow.v1.UsageService.Report:input_type -> freeflow.v1.UsageReport
+	10, // 51: freeflow.v1.UsageService.Get:input_type -> freeflow.v1.GetUsageRequest
+	15, // 52: freeflow.v1.UsageService.Live:input_type -> freeflow.v1.LiveRequest
+	15, // 53: freeflow.v1.UsageService.WatchLive:input_type -> freeflow.v1.LiveRequest
+	24, // 54: freeflow.v1.UsageService.Inspect:input_type -> freeflow.v1.InspectRequest
+	27, // 55: freeflow.v1.UsageService.Policies:input_type -> freeflow.v1.PoliciesRequest
+	6,  // 56: freeflow.v1.UsageService.Report:output_type -> freeflow.v1.UsageReportAnswer
+	13, // 57: freeflow.v1.UsageService.Get:output_type -> freeflow.v1.GetUsageResponse
+	18, // 58: freeflow.v1.UsageService.Live:output_type -> freeflow.v1.LiveResponse
+	18, // 59: freeflow.v1.UsageService.WatchLive:output_type -> freeflow.v1.LiveResponse
+	25, // 60: freeflow.v1.UsageService.Inspect:output_type -> freeflow.v1.InspectResponse
+	28, // 61: freeflow.v1.UsageService.Policies:output_type -> freeflow.v1.PoliciesResponse
+	56, // [56:62] is the sub-list for method output_type
+	50, // [50:56] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_freeflow_v1_usage_proto_init() }
@@ -3194,7 +3529,7 @@ func file_freeflow_v1_usage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_freeflow_v1_usage_proto_rawDesc), len(file_freeflow_v1_usage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   37,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

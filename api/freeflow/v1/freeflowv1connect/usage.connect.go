@@ -44,6 +44,8 @@ const (
 	UsageServiceWatchLiveProcedure = "/freeflow.v1.UsageService/WatchLive"
 	// UsageServiceInspectProcedure is the fully-qualified name of the UsageService's Inspect RPC.
 	UsageServiceInspectProcedure = "/freeflow.v1.UsageService/Inspect"
+	// UsageServicePoliciesProcedure is the fully-qualified name of the UsageService's Policies RPC.
+	UsageServicePoliciesProcedure = "/freeflow.v1.UsageService/Policies"
 )
 
 // UsageServiceClient is a client for the freeflow.v1.UsageService service.
@@ -59,6 +61,8 @@ type UsageServiceClient interface {
 	// Inspect tells all of one container. Its router is asked for the parts by its next reports: the first answers may
 	// lack them (details_at is 0).
 	Inspect(context.Context, *connect.Request[v1.InspectRequest]) (*connect.Response[v1.InspectResponse], error)
+	// Policies lists policies with what they do now: whom they concern, and who of them is limited or refused something.
+	Policies(context.Context, *connect.Request[v1.PoliciesRequest]) (*connect.Response[v1.PoliciesResponse], error)
 }
 
 // NewUsageServiceClient constructs a client for the freeflow.v1.UsageService service. By default,
@@ -102,6 +106,12 @@ func NewUsageServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(usageServiceMethods.ByName("Inspect")),
 			connect.WithClientOptions(opts...),
 		),
+		policies: connect.NewClient[v1.PoliciesRequest, v1.PoliciesResponse](
+			httpClient,
+			baseURL+UsageServicePoliciesProcedure,
+			connect.WithSchema(usageServiceMethods.ByName("Policies")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -112,6 +122,7 @@ type usageServiceClient struct {
 	live      *connect.Client[v1.LiveRequest, v1.LiveResponse]
 	watchLive *connect.Client[v1.LiveRequest, v1.LiveResponse]
 	inspect   *connect.Client[v1.InspectRequest, v1.InspectResponse]
+	policies  *connect.Client[v1.PoliciesRequest, v1.PoliciesResponse]
 }
 
 // Report calls freeflow.v1.UsageService.Report.
@@ -139,6 +150,11 @@ func (c *usageServiceClient) Inspect(ctx context.Context, req *connect.Request[v
 	return c.inspect.CallUnary(ctx, req)
 }
 
+// Policies calls freeflow.v1.UsageService.Policies.
+func (c *usageServiceClient) Policies(ctx context.Context, req *connect.Request[v1.PoliciesRequest]) (*connect.Response[v1.PoliciesResponse], error) {
+	return c.policies.CallUnary(ctx, req)
+}
+
 // UsageServiceHandler is an implementation of the freeflow.v1.UsageService service.
 type UsageServiceHandler interface {
 	// Report is the routers'. What it counts twice or late is counted once: docs/metering.md.
@@ -152,6 +168,8 @@ type UsageServiceHandler interface {
 	// Inspect tells all of one container. Its router is asked for the parts by its next reports: the first answers may
 	// lack them (details_at is 0).
 	Inspect(context.Context, *connect.Request[v1.InspectRequest]) (*connect.Response[v1.InspectResponse], error)
+	// Policies lists policies with what they do now: whom they concern, and who of them is limited or refused something.
+	Policies(context.Context, *connect.Request[v1.PoliciesRequest]) (*connect.Response[v1.PoliciesResponse], error)
 }
 
 // NewUsageServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -191,6 +209,12 @@ func NewUsageServiceHandler(svc UsageServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(usageServiceMethods.ByName("Inspect")),
 		connect.WithHandlerOptions(opts...),
 	)
+	usageServicePoliciesHandler := connect.NewUnaryHandler(
+		UsageServicePoliciesProcedure,
+		svc.Policies,
+		connect.WithSchema(usageServiceMethods.ByName("Policies")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/freeflow.v1.UsageService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case UsageServiceReportProcedure:
@@ -203,6 +227,8 @@ func NewUsageServiceHandler(svc UsageServiceHandler, opts ...connect.HandlerOpti
 			usageServiceWatchLiveHandler.ServeHTTP(w, r)
 		case UsageServiceInspectProcedure:
 			usageServiceInspectHandler.ServeHTTP(w, r)
+		case UsageServicePoliciesProcedure:
+			usageServicePoliciesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -230,4 +256,8 @@ func (UnimplementedUsageServiceHandler) WatchLive(context.Context, *connect.Requ
 
 func (UnimplementedUsageServiceHandler) Inspect(context.Context, *connect.Request[v1.InspectRequest]) (*connect.Response[v1.InspectResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("freeflow.v1.UsageService.Inspect is not implemented"))
+}
+
+func (UnimplementedUsageServiceHandler) Policies(context.Context, *connect.Request[v1.PoliciesRequest]) (*connect.Response[v1.PoliciesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("freeflow.v1.UsageService.Policies is not implemented"))
 }
