@@ -111,6 +111,13 @@ var qpTable = table[admin.QPRow]{
 	},
 }
 
+var cmIDTable = table[admin.CMIDRow]{
+	"CONTAINER\tID\tPS\tSTATE\tLOCAL\tREMOTE\tQPN\tEVENTS",
+	func(r admin.CMIDRow) []any {
+		return []any{r.Container, r.ID, r.PortSpace, r.State, orDash(r.Local), orDash(r.Remote), hexOrDash(r.QPN), r.Events}
+	},
+}
+
 var mrTable = table[admin.MRRow]{
 	"ID\tCONTAINER\tPID\tLKEY\tRKEY\tADDRESS\tLENGTH\tSHARED\tACCESS",
 	func(r admin.MRRow) []any {

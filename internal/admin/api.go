@@ -32,6 +32,7 @@ type Backend interface {
 	Containers() []ContainerRow
 	QPs() []QPRow
 	MRs() []MRRow
+	CMIDs() []CMIDRow
 	Networks() []NetworkRow
 	Hosts() []HostRow
 	Counters() []CounterRow
@@ -140,6 +141,19 @@ type MRRow struct {
 	Length    uint64 `json:"length"`
 	Shared    uint64 `json:"shared"` // bytes of it that the router has mapped; the cluster does not know
 	Access    string `json:"access"`
+}
+
+// CMIDRow is an identifier of RDMA-CM (an rdma_cm_id) in a list.
+type CMIDRow struct {
+	Container string         `json:"container"`
+	Network   string         `json:"network"`
+	ID        uint32         `json:"id"` // the container's own number
+	PortSpace string         `json:"port_space"`
+	State     string         `json:"state"`
+	Local     netip.AddrPort `json:"local,omitzero"`
+	Remote    netip.AddrPort `json:"remote,omitzero"`
+	QPN       uint32         `json:"qpn,omitempty"`
+	Events    int            `json:"events"` // that its program has not read
 }
 
 // NetworkRow is a network in a list.

@@ -44,6 +44,11 @@ func (c *Client) Containers(ctx context.Context) ([]ContainerRow, error) {
 // QPs lists the queue pairs.
 func (c *Client) QPs(ctx context.Context) ([]QPRow, error) { return listOf[QPRow](ctx, c, "qps") }
 
+// CMIDs lists the identifiers of RDMA-CM.
+func (c *Client) CMIDs(ctx context.Context) ([]CMIDRow, error) {
+	return listOf[CMIDRow](ctx, c, "cm-ids")
+}
+
 // MRs lists the memory regions.
 func (c *Client) MRs(ctx context.Context) ([]MRRow, error) { return listOf[MRRow](ctx, c, "mrs") }
 

@@ -3,7 +3,7 @@
 // `freeflow get`, `freeflow top` and `freeflow doctor` use.
 //
 //	GET    /v1/status              Status
-//	GET    /v1/KIND                {"items": [...]}: containers, qps, mrs, networks, hosts, counters
+//	GET    /v1/KIND                {"items": [...]}: containers, qps, mrs, cm-ids, networks, hosts, counters
 //	GET    /v1/capture             packets, as package pcap has it, until the client or the router ends it
 //	POST   /v1/containers          ContainerSpec in, ContainerInfo out; the response stays open: the lease
 //	DELETE /v1/containers/ID       ends that lease; answers when the container's network is gone

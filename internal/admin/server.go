@@ -93,6 +93,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/containers", list(s.backend.Containers))
 	mux.HandleFunc("GET /v1/qps", list(s.backend.QPs))
 	mux.HandleFunc("GET /v1/mrs", list(s.backend.MRs))
+	mux.HandleFunc("GET /v1/cm-ids", list(s.backend.CMIDs))
 	mux.HandleFunc("GET /v1/networks", list(s.backend.Networks))
 	mux.HandleFunc("GET /v1/hosts", list(s.backend.Hosts))
 	mux.HandleFunc("GET /v1/counters", list(s.backend.Counters))

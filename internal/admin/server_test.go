@@ -59,6 +59,7 @@ func (r *record) ended() []string {
 func (r *record) Status() Status             { return Status{PID: os.Getpid(), Version: "test"} }
 func (r *record) Containers() []ContainerRow { return []ContainerRow{{Name: "a"}, {Name: "b"}} }
 func (r *record) QPs() []QPRow               { return nil }
+func (r *record) CMIDs() []CMIDRow           { return nil }
 func (r *record) MRs() []MRRow               { return []MRRow{{LKey: 7}} }
 func (r *record) Networks() []NetworkRow     { return nil }
 func (r *record) Hosts() []HostRow           { return nil }

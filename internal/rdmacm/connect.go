@@ -244,7 +244,7 @@ func (k *call) disconnect() error {
 	return nil
 }
 
-// notify says that data came before the RTU.
+// notify says that data came before the RTU, or that the path has migrated, which changes nothing where there is one path.
 func (k *call) notify() error {
 	var q uapi.UCMNotifyReq
 	if err := k.u.Decode(&q); err != nil {
@@ -254,6 +254,8 @@ func (k *call) notify() error {
 	switch {
 	case err != nil:
 		return err
+	case i.conn != 0 && q.Event == uapi.UCMEventPathMig && i.link.phase == phaseEstablished:
+		return nil
 	case i.conn == 0, q.Event != uapi.UCMEventCommEst:
 		return syscall.EINVAL
 	case i.link.phase == phaseEstablished:

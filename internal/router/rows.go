@@ -118,6 +118,19 @@ func (b *backend) MRs() []admin.MRRow {
 	return rows
 }
 
+// CMIDs lists the identifiers of RDMA-CM.
+func (b *backend) CMIDs() []admin.CMIDRow {
+	var rows []admin.CMIDRow
+	for _, r := range b.cm.Rows() {
+		rows = append(rows, admin.CMIDRow{Container: r.Container, Network: r.Network, ID: r.ID, PortSpace: r.PortSpace, State: r.State,
+			Local: r.Local, Remote: r.Remote, QPN: r.QPN, Events: r.Events})
+	}
+	slices.SortFunc(rows, func(a, b admin.CMIDRow) int {
+		return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.Network, b.Network), cmp.Compare(a.ID, b.ID))
+	})
+	return rows
+}
+
 // AccessText names the access flags that operators care for.
 func AccessText(a verbs.Access) string {
 	flags := []struct {

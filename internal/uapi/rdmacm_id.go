@@ -82,5 +82,8 @@ type UCMNotifyReq struct {
 	Event uint32   `c:"event"`
 }
 
-// UCMEventCommEst is IB_EVENT_COMM_EST: data came before the RTU.
-const UCMEventCommEst uint32 = 4
+// The events that NOTIFY takes (enum ib_event_type).
+const (
+	UCMEventCommEst uint32 = 4 // IB_EVENT_COMM_EST: data came before the RTU
+	UCMEventPathMig uint32 = 6 // IB_EVENT_PATH_MIG
+)
