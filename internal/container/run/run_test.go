@@ -96,6 +96,7 @@ func (b backend) UnregisterContainer(id string) { b.host.Remove(id) }
 func (b backend) Status() admin.Status          { return admin.Status{PID: os.Getpid()} }
 func (b backend) QPs() []admin.QPRow            { return nil }
 func (b backend) MRs() []admin.MRRow            { return nil }
+func (b backend) CMIDs() []admin.CMIDRow        { return nil }
 func (b backend) Hosts() []admin.HostRow        { return nil }
 func (b backend) Networks() []admin.NetworkRow  { return b.host.Networks() }
 func (b backend) Counters() []admin.CounterRow  { return nil }
