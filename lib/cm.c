@@ -5,6 +5,7 @@
 #include "env.h"
 #include "guard.h"
 #include "process.h"
+#include "reach.h"
 #include "ucm.h"
 
 #include <errno.h>
@@ -131,9 +132,30 @@ static int get_event(int fd, const struct ucm *command)
 	return error;
 }
 
+/* How far the parser looks, and how much of a response matters. */
+#define COMMAND_LOOK	64
+#define RESPONSE_LOOK	sizeof(uint32_t)
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static int parse(struct ucm *command, const void *bytes, size_t length)
+{
+	int error;
+
+	if (length >= sizeof(struct rdma_ucm_cmd_hdr) && !can_read(bytes, least(length, COMMAND_LOOK)))
+		return EFAULT;
+	error = ucm_parse(command, bytes, length);
+	if (!error && !can_write(command->response, least(command->response_room, RESPONSE_LOOK)))
+		error = EFAULT;
+	return error;
+}
+
 ssize_t cm_write(int fd, const void *bytes, size_t length)
 {
-	struct ucm command;
+	struct ucm command = { .number = 0 };
 	int error;
 
 	if (!process_is_owner()) {
@@ -142,7 +164,7 @@ ssize_t cm_write(int fd, const void *bytes, size_t length)
 	}
 	if (!channel_owns(fd))
 		return REAL(write)(fd, bytes, length);
-	error = ucm_parse(&command, bytes, length);
+	error = parse(&command, bytes, length);
 	if (!error && command.number == RDMA_USER_CM_CMD_GET_EVENT)
 		error = get_event(fd, &command);
 	else if (!error)

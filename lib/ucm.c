@@ -88,8 +88,6 @@ int ucm_parse(struct ucm *command, const void *bytes, size_t length)
 		memcpy(&response, body + at, sizeof(response));
 		command->response = (void *)(uintptr_t)response;
 		command->response_room = header.out;
-		if (!response)
-			return EFAULT;
 	}
 	switch (header.cmd) {
 	case RDMA_USER_CM_CMD_SET_OPTION:

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -104,9 +105,32 @@ static void bad_commands_are_refused(void)
 	CHECK(write(fd, &header, 4) < 0 && errno == EINVAL);
 	CHECK(write(fd, &header, sizeof(header)) < 0 && errno == EINVAL);
 	CHECK(cm_command(fd, RDMA_USER_CM_CMD_CREATE_ID, &create, 8, 4) == -EINVAL);
-	CHECK(cm_command(fd, RDMA_USER_CM_CMD_CREATE_ID, &create, sizeof(create), 4) == -EFAULT);
 	CHECK(cm_command(fd, RDMA_USER_CM_CMD_NOTIFY, &notify, sizeof(notify), 0) == -EALREADY);
 	CHECK(cm_id(fd) == 1);
+}
+
+/* The kernel's answer to a pointer that leads nowhere, and nothing is done. */
+static void bad_pointers_are_refused(void)
+{
+	int fd = channel();
+	char *pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct rdma_ucm_create_id create = { .uid = 1 };
+	const uint64_t bad[] = { 0, 8, (uintptr_t)pages, (uintptr_t)pages + 4094, (uintptr_t)pages + 8192,
+				 1ull << 47, 0xffffffffffffff00, 0xfffffffffffffffe };
+
+	CHECK(mprotect(pages, 4096, PROT_READ) == 0 && mprotect(pages + 8192, 4096, PROT_NONE) == 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		create.response = bad[i];
+		CHECK(cm_command(fd, RDMA_USER_CM_CMD_CREATE_ID, &create, sizeof(create), 4) == -EFAULT);
+		CHECK(i == 2 || i == 3 || (write(fd, (void *)(uintptr_t)bad[i], 32) < 0 && errno == EFAULT));
+	}
+	create.response = (uintptr_t)pages + 8188;
+	CHECK(cm_command(fd, RDMA_USER_CM_CMD_CREATE_ID, &create, sizeof(create), 4) == 0);
+	CHECK(*(uint32_t *)(pages + 8188) == 1 && pages[8187] == 0);
+	/* Of a command the parser looks at the beginning, the kernel at the rest. */
+	memcpy(pages + 8192 - 64, &(struct rdma_ucm_cmd_hdr){ RDMA_USER_CM_CMD_REJECT, 264, 0 }, 8);
+	CHECK(write(fd, pages + 8192 - 64, 272) < 0 && errno == EFAULT && cm_id(fd) == 2);
+	CHECK(write(fd, (void *)(uintptr_t)bad[1], 4) < 0 && errno == EINVAL);
 }
 
 static void responses_stay_in_their_room(void)
@@ -391,6 +415,7 @@ static const struct test tests[] = {
 	TEST(descriptor_is_the_device),
 	TEST(commands_arrive_as_written),
 	TEST(bad_commands_are_refused),
+	TEST(bad_pointers_are_refused),
 	TEST(responses_stay_in_their_room),
 	TEST(options_travel_with_their_value),
 	TEST(events_can_be_polled),
