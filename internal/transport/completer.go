@@ -19,7 +19,7 @@ func (c *Conn) answer(env *Env, a *Arrived) (again bool) {
 		return false
 	}
 	if h.BECN || h.FECN && info.Kind == wire.KindReadResponse { // of the data that come to us we are the ones to ask for less
-		r.cc.marked(env.Now)
+		c.marked(env.Now)
 	}
 	if c.qp.Type == verbs.TypeUC && (!r.acks || info.Kind != wire.KindAck || !wire.IsAck(h.Syndrome)) {
 		env.Host.Counters.BadResponses.Add(1)
@@ -32,7 +32,7 @@ func (c *Conn) answer(env *Env, a *Arrived) (again bool) {
 		return c.atomicAnswer(env, a)
 	case wire.KindCNP:
 		env.Host.Counters.CNPsReceived.Add(1)
-		r.cc.marked(env.Now)
+		c.marked(env.Now)
 		return false
 	}
 	switch {
@@ -45,6 +45,12 @@ func (c *Conn) answer(env *Env, a *Arrived) (again bool) {
 	}
 	env.Host.Counters.BadResponses.Add(1)
 	return false
+}
+
+// marked is a congestion mark or notification. Under mu.
+func (c *Conn) marked(now int64) {
+	c.qp.Stats.Marks.Add(1)
+	c.req.cc.marked(now)
 }
 
 // progress moves acked to p, which is past nothing that was not sent. Under mu.

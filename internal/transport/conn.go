@@ -51,6 +51,12 @@ func (c *Conn) Run(env *Env, p *Path, budget int) engine.Verdict {
 	v := engine.Idle
 	var first, second verbs.Notice
 	wake := int64(0)
+	if qp.Cut() {
+		c.sever(env)
+	}
+	if p != nil && !qp.MayTalk() {
+		p = nil
+	}
 	switch qp.State() {
 	case verbs.StateRTR, verbs.StateRTS, verbs.StateSQD, verbs.StateSQE:
 	case verbs.StateError:
@@ -91,6 +97,28 @@ func (c *Conn) Run(env *Env, p *Path, budget int) engine.Verdict {
 		return engine.Wait
 	}
 	return engine.Idle
+}
+
+// sever ends a connection whose right to talk was taken away, as if its peer had died and the retries were used up.
+func (c *Conn) sever(env *Env) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	qp := c.qp
+	if st := qp.State(); st < verbs.StateRTR || st == verbs.StateError {
+		return
+	}
+	begun := c.req != nil && c.req.n > 0
+	if !begun && qp.State() == verbs.StateRTS {
+		c.requester()
+		c.adjust(nil)
+		begun = c.take(env)
+	}
+	first := qp.Fail()
+	if begun {
+		c.fail(c.req.at0(), verbs.WCRetryExcErr)
+	} else if first {
+		qp.Event(verbs.EventQPFatal)
+	}
 }
 
 // runPackets bounds the responses that are sent in one turn.
@@ -141,6 +169,10 @@ func (c *Conn) tie(env *Env, p *Path) {
 // caller schedules it.
 func (c *Conn) Receive(env *Env, p *Path, pkts []Arrived) (again bool) {
 	qp := c.qp
+	if !qp.MayTalk() {
+		qp.Refuse()
+		return false
+	}
 	requests, answers := false, false
 	var rider *wire.Rider
 	for i := range pkts {

@@ -68,6 +68,10 @@ func (c *Conn) ReceiveDatagram(env *Env, p *Path, a *Arrived, grh *[40]byte) (ag
 		}
 		return false
 	}
+	if !c.mayHear(p, grh) {
+		qp.Refuse()
+		return false
+	}
 	qp.Resp.Lock()
 	again = c.datagram(env, p, a, grh)
 	c.crowd(env, p, a)
@@ -75,6 +79,16 @@ func (c *Conn) ReceiveDatagram(env *Env, p *Path, a *Arrived, grh *[40]byte) (ag
 	qp.Resp.Unlock()
 	notice.Send()
 	return again
+}
+
+// mayHear says whether the container may talk to whom a datagram comes from.
+func (c *Conn) mayHear(p *Path, grh *[40]byte) bool {
+	cont := c.qp.Container()
+	sgid := 0
+	if cont.HostGID != 0 && (p == nil || !p.SACK) {
+		sgid = cont.HostGID
+	}
+	return c.qp.MayReach(sgid, verbs.GID(grh[8:24]))
 }
 
 func (c *Conn) datagram(env *Env, p *Path, a *Arrived, grh *[40]byte) (again bool) {

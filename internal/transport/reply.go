@@ -73,6 +73,7 @@ func (c *Conn) newRead(env *Env, a *Arrived) result {
 	x.msn = r.msn
 	r.pending.push(&x)
 	r.fresh++
+	qp.Answered(h.Length)
 	c.step(x.packets)
 	return taken
 }
@@ -150,6 +151,7 @@ func (c *Conn) newAtomic(env *Env, a *Arrived) result {
 	r.save(saved{psn: h.PSN, used: true, value: old, msn: r.msn}, int(attr.MaxDestRdAtomic))
 	r.pending.push(&reply{psn: h.PSN, packets: 1, atomic: true, value: old, msn: r.msn})
 	r.fresh++
+	qp.Answered(8)
 	c.step(1)
 	return taken
 }

@@ -36,7 +36,7 @@ type responder struct {
 	heldFrom int64    // since when something is held
 	saidPSN  wire.PSN // what was last acknowledged, if anything was
 	said     bool
-	later    bool     // an acknowledgement is owed of what is held
+	later    bool // an acknowledgement is owed of what is held
 
 	path    *Path // as last handed in
 	pathMTU uint32

@@ -167,7 +167,7 @@ func (c *Conn) repairReads(env *Env, p *Path) {
 				m.status, r.broken = status, true
 				return
 			}
-			env.Host.Counters.Retransmits.Add(1)
+			c.resent(env, 1)
 			for off += k; off < end && m.has(off); off++ {
 			}
 		}
@@ -207,7 +207,7 @@ func (c *Conn) repairSends(env *Env, p *Path) {
 			m.status, r.broken = status, true
 			return
 		}
-		env.Host.Counters.Retransmits.Add(uint64(k))
+		c.resent(env, uint64(k))
 		q = q.Add(int(k))
 	}
 }

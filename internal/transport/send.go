@@ -104,14 +104,20 @@ func (c *Conn) moved(env *Env, m *message, k uint32) {
 		}
 		r.sent = r.at
 		if int32(k) > d {
-			env.Host.Counters.Retransmits.Add(uint64(int32(k) - d))
+			c.resent(env, uint64(int32(k)-d))
 		}
 	} else {
-		env.Host.Counters.Retransmits.Add(uint64(k))
+		c.resent(env, uint64(k))
 	}
 	if r.at == m.end() {
 		r.cur++
 	}
+}
+
+// resent counts packets sent again. Under mu.
+func (c *Conn) resent(env *Env, n uint64) {
+	env.Host.Counters.Retransmits.Add(n)
+	c.qp.Stats.Resent.Add(n)
 }
 
 // load puts m's entry into qp.Send.WQE. Under mu.

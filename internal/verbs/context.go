@@ -145,6 +145,7 @@ func (c *Context) Close() {
 	c.qps.each(func(_ uint32, qp *QP) {
 		c.dev.carrier.Reset(qp)
 		qp.Send.Toll.Drop()
+		c.dev.left(qp)
 		c.dev.qps.release(uint32(qp.Num))
 	})
 	c.mws.each(func(_ uint32, w *window) { c.dev.keys.release(w.index) })

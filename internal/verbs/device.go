@@ -51,6 +51,8 @@ type Device struct {
 	mrWatch  MRWatch
 	lastMR   atomic.Uint64
 	params   standing
+	access   access
+	meter    meter
 
 	hosted     atomic.Pointer[map[GID][]*QP] // HostMembers'; replaced, never changed
 	groupWatch func(g GID, has bool)
@@ -135,6 +137,10 @@ type Container struct {
 	params atomic.Pointer[qos.Params] // as last set; nil: never
 	limits atomic.Pointer[limits]     // nil: none
 	gates  gates
+
+	refused atomic.Uint64
+	reach   reached
+	metered metered
 }
 
 // Gone reports whether the container has been removed.
@@ -227,6 +233,7 @@ func (d *Device) RemoveContainer(c *Container) {
 	}
 	c.gone.Store(true)
 	d.params.forget(c)
+	d.meter.bury(c)
 	delete(d.conts, c.ID)
 	_ = d.changeNetwork(c.Network, func(n *network) error {
 		for _, g := range c.own() {

@@ -48,6 +48,10 @@ type QP struct {
 	gates atomic.Pointer[gates] // nil: no limits of its own
 	waits atomic.Bool           // it has waited for a limit
 
+	verdict atomic.Pointer[verdict]
+	cut     atomic.Bool // it may not talk to its peer any more
+	before  PeerTraffic // what was exchanged with earlier peers; under meter.mu
+
 	SQ   SendQueue
 	Send Sending
 	Resp Responder
@@ -62,6 +66,11 @@ type Stats struct {
 	SentMessages, SentBytes         atomic.Uint64
 	ReceivedMessages, ReceivedBytes atomic.Uint64
 	RNRWaits, Retries, Errors       atomic.Uint64
+	ReadBytes                       atomic.Uint64 // that came by READs and atomics
+	Served, ServedBytes             atomic.Uint64 // READs and atomics that were answered, and what went out with them
+	Ops                             [NumOps]atomic.Uint64
+	ErrorsBy                        [numStatuses]atomic.Uint64
+	Resent, Marks                   atomic.Uint64 // packets sent again; congestion marks heard
 	Limited                         atomic.Uint64 // ns of waiting for limits
 	Dropped                         atomic.Uint64 // datagrams that a limit or a policy kept away
 }
@@ -223,6 +232,7 @@ func (c *Context) DestroyQP(h Handle) (uint32, error) {
 	c.dev.Quiesce()
 	c.dev.carrier.Reset(qp)
 	qp.Send.Toll.Drop()
+	c.dev.left(qp)
 	c.unbindQP(qp)
 	c.freeRing(qp.sqq)
 	c.freeRing(qp.rqq)
@@ -242,7 +252,7 @@ func (c *Context) DestroyQP(h Handle) (uint32, error) {
 // shall hear. The caller quiesces and then releases the QPN.
 func (qp *QP) unlink(died bool) {
 	qp.dead.Store(true)
-	qp.dev.qps.clear(uint32(qp.Num))
+	qp.dev.leave(qp)
 	for _, g := range slices.Clone(qp.groups) {
 		qp.ctx.leaveGroup(qp, g)
 	}

@@ -90,6 +90,7 @@ func (c *Context) ModifyQP(h Handle, mask AttrMask, a *QPAttr) error {
 		qp.Resp.psn = next.RQPSN
 		qp.Resp.Unlock()
 		qp.peerGone.Store(false)
+		qp.cut.Store(false)
 	case from == StateRTR && to == StateRTS:
 		qp.sentPSN.Store(uint32(next.SQPSN))
 	}
@@ -176,6 +177,7 @@ func (qp *QP) reset() error {
 	qp.state.Store(uint32(StateReset))
 	qp.dev.Quiesce()
 	qp.ctx.unbindQP(qp)
+	qp.dev.disconnect(qp)
 	qp.attr.Store(&QPAttr{PathMTU: qp.dev.MTU(), PortNum: 1})
 	qp.peerGone.Store(false)
 	qp.Send.Toll.Drop()

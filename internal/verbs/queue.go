@@ -80,9 +80,16 @@ func (qp *QP) complete(o *Outstanding, status WCStatus) (full bool) {
 	q.cons = (q.cons + 1) & q.ring.Mask()
 	if status == WCSuccess {
 		bump(&qp.Stats.SentMessages, 1)
-		bump(&qp.Stats.SentBytes, uint64(o.Length))
+		bump(&qp.Stats.Ops[o.Opcode%NumOps], 1)
+		switch o.Opcode {
+		case OpRDMARead, OpAtomicCmpAndSwp, OpAtomicFetchAdd: // whose data come
+			bump(&qp.Stats.ReadBytes, uint64(o.Length))
+		default:
+			bump(&qp.Stats.SentBytes, uint64(o.Length))
+		}
 	} else if status != WCWRFlushErr {
 		bump(&qp.Stats.Errors, 1)
+		bump(&qp.Stats.ErrorsBy[min(int(status), numStatuses-1)], 1)
 	}
 	if status == WCSuccess && !qp.SigAll && o.Flags&SendSignaled == 0 {
 		return false
@@ -90,6 +97,12 @@ func (qp *QP) complete(o *Outstanding, status WCStatus) (full bool) {
 	q.due.add(&ring.CQE{WRID: o.WRID, Status: uint32(status), Opcode: uint32(sendOpcode(o.Opcode)),
 		ByteLen: o.Length, QPN: uint32(qp.Num), PortNum: 1}, false)
 	return q.due.full()
+}
+
+// Answered counts a READ or atomic that this queue pair answers, and the bytes that go out with it. The caller holds Resp.
+func (qp *QP) Answered(n uint32) {
+	bump(&qp.Stats.Served, 1)
+	bump(&qp.Stats.ServedBytes, uint64(n))
 }
 
 // Advance counts the packets that the message would have been, so that PSNs move as the specification has them.
@@ -217,7 +230,11 @@ func (qp *QP) CompleteRecv(x *Received) {
 		qp.showRecv()
 	}
 	if x.Status == WCSuccess {
-		qp.Arrived(x.Length)
+		n := x.Length
+		if x.Flags&WCGRH != 0 {
+			n -= GRHSize
+		}
+		qp.Arrived(n)
 	}
 }
 

@@ -68,6 +68,23 @@ func (b *burst) admitDatagram(peer *verbs.QP, isHere bool) bool {
 	return true
 }
 
+// hears says whether a member of a multicast group may hear the sender.
+func (b *burst) hears(peer *verbs.QP, plain bool) bool {
+	from := b.qp.Container()
+	if from == peer.Container() {
+		return true
+	}
+	sgid, g := 0, peer.Container().GIDs[0]
+	if plain {
+		sgid, g = from.HostGID, peer.Container().GIDs[peer.Container().HostGID]
+	}
+	if b.qp.MayReach(sgid, g) {
+		return true
+	}
+	b.qp.Refuse()
+	return false
+}
+
 // crowded is how far behind a member of a multicast group may be before it misses datagrams, in ns. Its limit holds nobody else up.
 const crowded = 2_000_000
 

@@ -30,6 +30,10 @@ func (b *burst) datagram() (outcome, verbs.WCStatus) {
 	peer := qp.Device().QP(verbs.QPN(s.WQE.RemoteQPN))
 	plain := qp.Container().HostGID != 0 && int(av.SGIDIndex) == qp.Container().HostGID // to peers that are no routers
 	isHere := peer != nil && peer.Container().Network == qp.Container().Network && peer.Container().HasGID(av.DGID)
+	if !av.DGID.IsMulticast() && !qp.MayReach(int(av.SGIDIndex), av.DGID) {
+		qp.Refuse()
+		return done(qp)
+	}
 	if (qp.Limited() || isHere && peer.Limited() || s.Toll.Waits()) && !b.admitDatagram(peer, isHere) {
 		return paused, 0
 	}
@@ -71,7 +75,7 @@ func (b *burst) toGroup(g verbs.GID, plain bool, d *parcel) (outcome, verbs.WCSt
 		members = b.qp.Device().HostMembers(g)
 	}
 	for _, peer := range members {
-		if !b.spare(peer) {
+		if !b.hears(peer, plain) || !b.spare(peer) {
 			continue
 		}
 		if o, status := b.deliver(peer, d); o == refused {

@@ -32,6 +32,9 @@ const flushBatch = 256
 
 // Run lets a queue pair carry about budget bytes.
 func (c Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
+	if qp.Cut() {
+		sever(qp)
+	}
 	switch qp.State() {
 	case verbs.StateRTS:
 		return c.run(w, qp, budget)
@@ -159,6 +162,25 @@ func fail(qp *verbs.QP, status verbs.WCStatus) {
 		qp.FailSend()
 	}
 	qp.Complete(status)
+}
+
+// sever ends a connection whose right to talk was taken away, as if its peer had died and the retries were used up.
+func sever(qp *verbs.QP) {
+	st := qp.State()
+	if st < verbs.StateRTR || st == verbs.StateError {
+		return
+	}
+	has := qp.Send.Active
+	if !has && st == verbs.StateRTS {
+		has, _ = qp.Next()
+	}
+	first := qp.Fail()
+	if has {
+		qp.Complete(verbs.WCRetryExcErr)
+		qp.Publish()
+	} else if first {
+		qp.Event(verbs.EventQPFatal)
+	}
 }
 
 func flushSend(qp *verbs.QP) engine.Verdict {

@@ -146,6 +146,7 @@ func (b *burst) read(peer *verbs.QP, budget int) (outcome, verbs.WCStatus) {
 		return carried, 0
 	}
 	b.advance(peer)
+	peer.Answered(s.Length)
 	return done(qp)
 }
 
@@ -186,6 +187,7 @@ func (b *burst) atomic(peer *verbs.QP) (outcome, verbs.WCStatus) {
 	}
 	s.Done, b.found = 8, old
 	b.advance(peer)
+	peer.Answered(8)
 	return done(qp)
 }
 
@@ -210,6 +212,7 @@ func (b *burst) atomicWrite(peer *verbs.QP) (outcome, verbs.WCStatus) {
 	}
 	s.Done = 8
 	b.advance(peer)
+	peer.Arrived(8)
 	return done(qp)
 }
 

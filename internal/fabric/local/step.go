@@ -162,6 +162,12 @@ func peerOf(qp *verbs.QP) *verbs.QP {
 	if b.DestQPN != qp.Num || here.Network != there.Network || !there.HasGID(a.AV.DGID) || !here.HasGID(b.AV.DGID) || there.Gone() {
 		return nil
 	}
+	if !qp.MayTalk() || !p.MayTalk() {
+		if qp.Send.RetryBy == 0 {
+			qp.Refuse()
+		}
+		return nil
+	}
 	return p
 }
 
