@@ -28,9 +28,51 @@ func (c *Context) CreateAH(pdh Handle, a AHAttr) (Handle, uint32, error) {
 		c.giveBack(qos.AHs, 1)
 		return 0, 0, err
 	}
+	c.mark(&a)
 	c.ahs.put(i, &ah{pd: pd, attr: a})
 	pd.refs.Add(1)
 	return Handle(i), i, nil
+}
+
+// mark gives an address vector that asks for no traffic class the one of the container's policy (RFC 2474: DSCP is its upper six bits).
+func (c *Context) mark(a *AHAttr) {
+	if a.TrafficClass != 0 && !a.marked {
+		return
+	}
+	a.TrafficClass, a.marked = 0, false
+	if p := c.cont.params.Load(); p != nil && p.DSCP != 0 {
+		a.TrafficClass, a.marked = p.DSCP<<2, true
+	}
+}
+
+// asked is an address vector as the program gave it.
+func (a AHAttr) asked() AHAttr {
+	if a.marked {
+		a.TrafficClass, a.marked = 0, false
+	}
+	return a
+}
+
+// remark marks what the context has after the policy has changed.
+func (c *Context) remark() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.ahs.each(func(i uint32, a *ah) {
+		next := *a
+		c.mark(&next.attr)
+		c.ahs.put(i, &next)
+	})
+	c.qps.each(func(_ uint32, qp *QP) {
+		if qp.Type == TypeUD || qp.State() < StateRTR {
+			return
+		}
+		next := *qp.attr.Load()
+		c.mark(&next.AV)
+		qp.attr.Store(&next)
+	})
 }
 
 // checkAV is what RoCE asks of an address vector: a global route from one of our GIDs, on port 1.

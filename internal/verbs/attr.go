@@ -13,6 +13,8 @@ type AHAttr struct {
 	StaticRate   uint8
 	IsGlobal     bool
 	PortNum      uint8
+
+	marked bool // TrafficClass is not what the program asked for, which is 0, but its class's
 }
 
 // AttrMask says which attributes a ModifyQP sets, as IBV_QP_*.

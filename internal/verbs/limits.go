@@ -64,7 +64,7 @@ func (d *Device) SetParams(c *Container, p qos.Params) {
 	t.allow(p.TenantQuota)
 	t.set(now, p.All)
 	c.gates.set(now, p.Container)
-	c.params.Store(&p)
+	old := c.params.Swap(&p)
 	for m := range t.members {
 		m.relimit(t)
 	}
@@ -72,6 +72,13 @@ func (d *Device) SetParams(c *Container, p qos.Params) {
 	s.epoch.Add(1)
 	s.mu.Unlock()
 	d.apply(c, &p, now)
+	if old == nil && p.DSCP != 0 || old != nil && p.DSCP != old.DSCP {
+		d.ctxs.each(func(_ uint32, x *Context) {
+			if x.cont == c {
+				x.remark()
+			}
+		})
+	}
 }
 
 // tenantOf makes the container a member of its tenant; one that has been removed is a member of none for long. Under mu.

@@ -94,6 +94,9 @@ func (c *Context) ModifyQP(h Handle, mask AttrMask, a *QPAttr) error {
 	case from == StateRTR && to == StateRTS:
 		qp.sentPSN.Store(uint32(next.SQPSN))
 	}
+	if qp.Type != TypeUD && to >= StateRTR {
+		c.mark(&next.AV)
+	}
 	qp.attr.Store(&next)
 	if !qp.state.CompareAndSwap(uint32(from), uint32(to)) {
 		return syscall.EINVAL // an error took it to another state meanwhile
@@ -149,7 +152,7 @@ func (t *QPAttr) set(mask AttrMask, a *QPAttr) {
 		{MaskPKeyIndex, func() { t.PKeyIndex = a.PKeyIndex }},
 		{MaskPort, func() { t.PortNum = a.PortNum }},
 		{MaskQKey, func() { t.QKey = a.QKey }},
-		{MaskAV, func() { t.AV = a.AV }},
+		{MaskAV, func() { t.AV = a.AV.asked() }},
 		{MaskPathMTU, func() { t.PathMTU = a.PathMTU }},
 		{MaskTimeout, func() { t.AckTimeout = a.AckTimeout }},
 		{MaskRetryCnt, func() { t.RetryCnt = a.RetryCnt }},
@@ -210,6 +213,7 @@ func (c *Context) QueryQP(h Handle) (QPAttr, QPInit, error) {
 		return QPAttr{}, QPInit{}, syscall.EINVAL
 	}
 	a := *qp.attr.Load()
+	a.AV = a.AV.asked()
 	a.State = qp.State()
 	a.CurState = a.State
 	a.SQDraining = a.State == StateSQD && !qp.drained.Load()
