@@ -59,6 +59,7 @@ type routerFlags struct {
 	mode             string
 	hostIP, hostName string
 	external         []string
+	metrics          string
 	verbose          bool
 }
 
@@ -71,12 +72,13 @@ func (f *routerFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.hostIP, "host-ip", "", "the `address` at which other hosts reach this one")
 	flags.StringVar(&f.hostName, "host-name", "", "this host's `name` in the cluster (default: the machine's)")
 	flags.StringSliceVar(&f.external, "external", nil, "`prefixes` of peers that are no routers: containers reach them by plain RoCEv2 from the host's address")
+	flags.StringVar(&f.metrics, "metrics-listen", "", "the `address` at which Prometheus finds /metrics, such as 127.0.0.1:7471 (default: nowhere)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 }
 
 // config is what the flags say, without how to find the orchestrator.
 func (f *routerFlags) config() (cfg router.Config, err error) {
-	cfg = router.Config{Mode: f.mode, HostName: f.hostName, Log: f.logger()}
+	cfg = router.Config{Mode: f.mode, HostName: f.hostName, MetricsListen: f.metrics, Log: f.logger()}
 	if cfg.RunDir, err = filepath.Abs(f.runDir); err != nil {
 		return cfg, fmt.Errorf("--run-dir: %w", err)
 	}

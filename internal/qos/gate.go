@@ -2,12 +2,12 @@ package qos
 
 import "sync/atomic"
 
-// Times in ns of the way in which rates are held. A worker wakes up some 50 µs late at worst, unless its core is taken away, so what comes in
-// that time has to have room in a bucket, and nobody sleeps for less than a worker's wake-up is worth.
+// Times in ns of the way in which rates are held. A worker wakes up some 50 µs late, and milliseconds when its core is taken away, so what
+// comes in that time has to have room in a bucket, or the rate falls short; and nobody sleeps for less than a worker's wake-up is worth.
 const (
-	defaultDepth = 1_000_000 // that a bucket holds, if nobody says how much
-	leastDepth   = 500_000   // that a bucket holds, whatever anybody says
-	nap          = 250_000   // who has to wait does so for at least this long, and then has this much to use
+	defaultDepth = 10_000_000 // that a bucket holds, if nobody says how much
+	leastDepth   = 500_000    // that a bucket holds, whatever anybody says
+	nap          = 250_000    // who has to wait does so for at least this long, and then has this much to use
 )
 
 // Least depths: a packet of the largest MTU, a message; and what Rate says of no burst.

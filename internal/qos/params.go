@@ -43,7 +43,7 @@ func NoQuota() (q Quota) {
 type Rate struct {
 	Bits     uint64 // of payload
 	Messages uint64
-	Burst    uint64 // bytes that may go at once after a pause; 0: what 1 ms brings, at least 64 KiB
+	Burst    uint64 // bytes that may go at once after a pause; 0: what 10 ms bring, at least 64 KiB
 }
 
 // Limits are of the two directions, as the container sees them.

@@ -26,7 +26,7 @@ func (k *call) connect() error {
 	if i.state != stateRouteResolved {
 		return syscall.EINVAL
 	}
-	if !k.h.allowed(i.m.c, netip.AddrFrom16(i.dgid).Unmap()) {
+	if !k.h.allowed(i.m.c, netip.AddrFrom16(i.dgid).Unmap(), false) {
 		k.h.counters.Denied.Add(1)
 		return syscall.EACCES
 	}

@@ -25,7 +25,7 @@ type Net interface {
 type Host struct {
 	// Allow, if set before the first call, says whether a container may talk to a peer. It is asked for each connection, on both sides,
 	// with a lock held.
-	Allow func(c *verbs.Container, peer netip.Addr) bool
+	Allow func(c *verbs.Container, peer netip.Addr, incoming bool) bool
 
 	log   *slog.Logger
 	net   Net
@@ -169,6 +169,6 @@ func (h *Host) guid(p cm.Party) uint64 {
 	return 0
 }
 
-func (h *Host) allowed(c *verbs.Container, peer netip.Addr) bool {
-	return h.Allow == nil || h.Allow(c, peer)
+func (h *Host) allowed(c *verbs.Container, peer netip.Addr, incoming bool) bool {
+	return h.Allow == nil || h.Allow(c, peer, incoming)
 }

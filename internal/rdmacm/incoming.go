@@ -112,7 +112,7 @@ func (h *Host) listener(a *ask) (*id, verdict) {
 		return nil, refused
 	case best == nil:
 		return nil, noService
-	case best.qpType != 0 && best.qpType != a.qpType, !h.allowed(best.m.c, a.header.Src):
+	case best.qpType != 0 && best.qpType != a.qpType, !h.allowed(best.m.c, a.header.Src, true):
 		return nil, refused
 	}
 	return best, taken

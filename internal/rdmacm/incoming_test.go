@@ -158,7 +158,7 @@ func TestAllow(t *testing.T) {
 	p.server.listening(uapi.PortSpaceTCP, "0.0.0.0:80", 0)
 	id := p.client.resolved(uapi.PortSpaceTCP, "10.77.0.2:80")
 	var asked []string
-	no := func(c *verbs.Container, peer netip.Addr) bool {
+	no := func(c *verbs.Container, peer netip.Addr, _ bool) bool {
 		asked = append(asked, c.Name+" "+peer.String())
 		return false
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fdconn"
+	"github.com/freeflow-rdma/freeflow/internal/metrics"
 	"github.com/freeflow-rdma/freeflow/internal/pcap"
 	"github.com/freeflow-rdma/freeflow/internal/rdmacm"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
@@ -28,6 +29,7 @@ type backend struct {
 	cm      *rdmacm.Host
 	srv     *server
 	member  *member
+	usage   *metrics.Reporter
 	started time.Time
 
 	mu      sync.Mutex
@@ -36,7 +38,8 @@ type backend struct {
 
 // RegisterContainer gives a container its network and files, then its virtual device.
 func (b *backend) RegisterContainer(ctx context.Context, peer admin.Peer, spec admin.ContainerSpec) (admin.ContainerInfo, error) {
-	if err := b.member.register(ctx, &spec); err != nil {
+	subject, err := b.member.register(ctx, &spec)
+	if err != nil {
 		return admin.ContainerInfo{}, err
 	}
 	c, err := b.host.Add(peer, spec)
@@ -47,6 +50,9 @@ func (b *backend) RegisterContainer(ctx context.Context, peer admin.Peer, spec a
 	v, err := b.virtualDevice(c)
 	if err == nil {
 		err = b.dev.AddContainer(v)
+	}
+	if err == nil {
+		b.member.gov.add(v, subject)
 	}
 	if err != nil {
 		b.host.Remove(c.ID)
@@ -93,6 +99,8 @@ func (b *backend) UnregisterContainer(id string) {
 	b.cm.RemoveContainer(v) // while its peers can still be told
 	b.srv.removeTenant(v)
 	b.dev.RemoveContainer(v)
+	b.lastUsage(v)
+	b.member.gov.remove(v)
 	b.host.Remove(id)
 	b.member.unregister(v.Network, v.Name, id)
 	b.cfg.Log.Info("container removed", "container", v.Name, "id", id)

@@ -13,6 +13,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/cluster"
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/fabric"
+	"github.com/freeflow-rdma/freeflow/internal/policy"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
@@ -28,6 +29,7 @@ type member struct {
 	host    *container.Host
 	carrier *fabric.Carrier
 	dev     *verbs.Device
+	gov     *governor
 
 	changed chan struct{} // has an entry while there is a state that is not true here yet
 	mu      sync.Mutex    // one refresh at a time
@@ -40,6 +42,8 @@ const settleTime = 10 * time.Millisecond
 
 func newMember(cfg Config, client *cluster.Client, host *container.Host, carrier *fabric.Carrier, dev *verbs.Device) *member {
 	m := &member{cfg: cfg, log: cfg.Log, client: client, host: host, carrier: carrier, dev: dev, changed: make(chan struct{}, 1)}
+	m.gov = newGovernor(client.State, dev)
+	dev.SetAccess(m.gov.mayTalk)
 	dev.WatchMRs(m)
 	return m
 }
@@ -74,6 +78,7 @@ func (m *member) refresh() {
 	defer m.mu.Unlock()
 	s := m.client.State()
 	remotes := m.routes(s)
+	m.gov.refresh(s)
 	m.tell(s)
 	if m.cfg.HostIP.IsValid() {
 		m.tunnels(s, remotes)
@@ -148,27 +153,29 @@ func (m *member) tunnels(s *cluster.State, remotes map[string][]vnet.Remote) {
 	}
 }
 
-// register gives a container that starts here its name and address, and this host its network.
-func (m *member) register(ctx context.Context, spec *admin.ContainerSpec) error {
+// register gives a container that starts here its name and address, and this host its network. The container as policies see it.
+func (m *member) register(ctx context.Context, spec *admin.ContainerSpec) (policy.Subject, error) {
 	chosen, err := m.host.Check(spec)
 	if err != nil {
-		return err
+		return policy.Subject{}, err
 	}
-	a, err := m.client.Register(ctx, cluster.Registration{Name: cluster.Name{Network: spec.Network, Name: spec.Name}, IP: spec.IP, Instance: spec.ID,
-		Ephemeral: !chosen, Mode: spec.Mode, Labels: spec.Labels})
+	r := cluster.Registration{Name: cluster.Name{Network: spec.Network, Name: spec.Name}, IP: spec.IP, Instance: spec.ID, Ephemeral: !chosen,
+		Mode: spec.Mode, Labels: spec.Labels}
+	a, err := m.client.Register(ctx, r)
 	if err != nil {
-		return adminError(err)
+		return policy.Subject{}, adminError(err)
 	}
 	spec.IP = a.IP
+	subject := m.client.Subject(r, a)
 	if m.host.HasNetwork(a.Network.Name) {
-		return nil
+		return subject, nil
 	}
 	if err := m.addNetwork(&a.Network); err != nil {
 		m.unregister(spec.Network, spec.Name, spec.ID)
-		return err
+		return subject, err
 	}
 	m.refresh()
-	return nil
+	return subject, nil
 }
 
 // addNetwork gives this host a network's bridge.

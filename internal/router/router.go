@@ -35,6 +35,8 @@ type Config struct {
 
 	HostIP   netip.Addr     // of this host on the underlay; invalid: no other host is reached
 	External []netip.Prefix // peers that are no routers, reached by plain RoCEv2 from HostIP
+
+	MetricsListen string // address of an HTTP server for Prometheus; empty: none
 }
 
 // Run is the router of cfg.RunDir until ctx ends. Contexts that are open then get IBV_EVENT_DEVICE_FATAL; containers live on and register
@@ -90,6 +92,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		host.ShareGID(cfg.HostIP)
 	}
 	member := newMember(cfg, client, host, carrier, dev)
+	cm.Allow = member.gov.mayConnect
 	if err := member.recover(); err != nil {
 		return fmt.Errorf("set up containers: %w", err)
 	}
@@ -103,6 +106,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	srv := newServer(device{dev}, cm, cfg.Log)
 	srv.limit = perContainer(files)
 	b.host, b.eng, b.dev, b.cm, b.srv, b.member = host, eng, dev, cm, srv, member
+	end, err := b.meterUsage(ctx, client.ReportUsage)
+	if err != nil {
+		return err
+	}
+	defer end()
 	return serve(ctx, cfg.RunDir, srv, b)
 }
 
