@@ -40,10 +40,6 @@ func (s *side) Begin(t testing.TB, script string, limit time.Duration) rows.Proc
 
 func (s *side) Listening(t testing.TB, port int) error {
 	t.Helper()
-	if s.h.Command("get", "cm-ids").Run() != nil { // XXX until there is one
-		time.Sleep(700 * time.Millisecond)
-		return nil
-	}
 	return rows.Listening(rows.Of(s.name(), s.h.Freeflow(t, "get", "cm-ids")), port)
 }
 

@@ -57,10 +57,6 @@ func (c containerSide) Begin(t testing.TB, script string, limit time.Duration) r
 
 func (c containerSide) Listening(t testing.TB, port int) error {
 	t.Helper()
-	if c.Command("get", "cm-ids").Run() != nil { // XXX until there is one
-		time.Sleep(700 * time.Millisecond)
-		return nil
-	}
 	return rows.Listening(c.Freeflow(t, "get", "cm-ids"), port)
 }
 

@@ -221,7 +221,7 @@ MAYBE_UNUSED static void connect_one(struct conn *c)
 	EXPECT_NEWS(c->channel, RDMA_CM_EVENT_ESTABLISHED, 0);
 }
 
-/* A SEND each way, looked at byte by byte. */
+/* A SEND each way, looked at byte by byte. Another receive waits afterwards. */
 MAYBE_UNUSED static void talk(struct conn *c)
 {
 	uint32_t seed = client ? 3 : 4;
@@ -233,6 +233,7 @@ MAYBE_UNUSED static void talk(struct conn *c)
 	EXPECT_WC(c->id->send_cq, 0, IBV_WC_SUCCESS);
 	EXPECT_WC(c->id->recv_cq, 0, IBV_WC_SUCCESS);
 	EXPECT(differs(c->memory + 256, 200, seed ^ 7) == 200, "byte %zu is wrong", differs(c->memory + 256, 200, seed ^ 7));
+	WELL(rdma_post_recv(c->id, NULL, c->memory + 256, 256, c->mr));
 }
 
 /* Ends an identifier with what was made for it. */
