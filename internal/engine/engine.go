@@ -60,6 +60,7 @@ type Engine struct {
 	closed   atomic.Bool
 	warnFast sync.Once
 	running  sync.WaitGroup
+	fair     fair
 }
 
 // Doorbell is a context's doorbell file and who serves it.
@@ -110,8 +111,10 @@ func New(log *slog.Logger) (*Engine, error) {
 	e.fast = &Worker{Name: "fast", e: e, cpu: cpus[len(cpus)-1], spins: true}
 	e.low = &Worker{Name: "low", e: e, cpu: -1}
 	e.all = append(append(e.all, e.cores...), e.fast, e.low)
+	e.fair.init(len(e.all))
 	for i, w := range e.all {
 		w.index = i
+		w.sched = &shares{fair: &e.fair, slot: i}
 		if err := w.open(); err != nil {
 			e.Close()
 			return nil, err

@@ -35,6 +35,16 @@ type Item struct {
 	next   *Item         // in a worker's queue
 	alarm  atomic.Uint64 // Worker.alarm
 
+	// The scheduler's, of whoever has the item: fair.go.
+	group  *Group
+	v      float64     // virtual time
+	was    uint8       // class in which it is
+	busy   bool        // it counts in its group
+	more   bool        // its last turn ended with more to do
+	claims bool        // what dry says holds others back
+	until  int64       // when dry ends
+	dry    atomic.Bool // it is among fair.dry; then busy, claims and until are under fair.mu
+
 	// WakeAt is set by Run before it says Wait: the time (Worker.Now) to run again.
 	WakeAt int64
 }

@@ -12,10 +12,11 @@ func (w *Worker) share() {
 	if !w.urgent {
 		return // fast and low are alone of their kind
 	}
-	if n := int32(w.ready.n); w.load.Load() != n {
-		w.load.Store(n)
+	n := w.sched.Len()
+	if w.load.Load() != int32(n) {
+		w.load.Store(int32(n))
 	}
-	if w.ready.n < shareFrom {
+	if n < shareFrom {
 		return
 	}
 	least := w
@@ -24,19 +25,24 @@ func (w *Worker) share() {
 			least = o
 		}
 	}
-	if more := w.ready.n - int(least.load.Load()); more >= shareFrom {
+	if more := n - int(least.load.Load()); more >= shareFrom {
 		w.give(least, more/2)
 	}
 }
 
 // give leaves the n items that have waited longest to another worker.
 func (w *Worker) give(o *Worker, n int) {
-	o.load.Add(int32(n))
-	w.load.Add(-int32(n))
+	given := 0
 	o.leave(func() {
-		for range n {
-			o.inbox = append(o.inbox, w.ready.pop())
+		for ; given < n; given++ {
+			it := w.sched.Take()
+			if it == nil {
+				break
+			}
+			o.inbox = append(o.inbox, it)
 		}
 	})
-	w.Given.Add(uint64(n))
+	o.load.Add(int32(given))
+	w.load.Add(-int32(given))
+	w.Given.Add(uint64(given))
 }

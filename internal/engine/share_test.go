@@ -13,19 +13,21 @@ func TestShare(t *testing.T) {
 		{101, 500, 0},
 	} {
 		e := &Engine{}
+		e.fair.init(2)
 		a, b := &Worker{e: e, urgent: true}, &Worker{e: e, urgent: true}
+		a.sched, b.sched = &shares{fair: &e.fair}, &shares{fair: &e.fair, slot: 1}
 		e.cores = []*Worker{a, b}
 		if err := b.open(); err != nil {
 			t.Fatal(err)
 		}
 		items := make([]Item, c.mine)
 		for i := range items {
-			a.ready.push(&items[i])
+			a.sched.Push(&items[i], 0)
 		}
 		b.load.Store(int32(c.other))
 		a.share()
-		if len(b.inbox) != c.given || a.ready.n != c.mine-c.given || b.mail.Load() != (c.given > 0) {
-			t.Errorf("%d beside %d: gave %d, %d left, want %d given", c.mine, c.other, len(b.inbox), a.ready.n, c.given)
+		if len(b.inbox) != c.given || a.sched.Len() != c.mine-c.given || b.mail.Load() != (c.given > 0) {
+			t.Errorf("%d beside %d: gave %d, %d left, want %d given", c.mine, c.other, len(b.inbox), a.sched.Len(), c.given)
 		}
 		for i, it := range b.inbox {
 			if it != &items[i] {
@@ -36,8 +38,8 @@ func TestShare(t *testing.T) {
 			t.Errorf("%d beside %d: loads %d, %d", c.mine, c.other, a.load.Load(), b.load.Load())
 		}
 		b.takeMail()
-		if b.ready.n != c.given {
-			t.Errorf("%d beside %d: %d arrived", c.mine, c.other, b.ready.n)
+		if b.sched.Len() != c.given {
+			t.Errorf("%d beside %d: %d arrived", c.mine, c.other, b.sched.Len())
 		}
 		b.close()
 	}

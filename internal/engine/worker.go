@@ -22,7 +22,8 @@ type Worker struct {
 	urgent  bool
 	spins   bool
 
-	ready      queue       // items in turn
+	sched      Scheduler   // items in turn
+	spent      int         // of the budget, by the item that runs
 	waiting    sleepers    // items that said Wait
 	near       int         // of them for a moment only
 	muted      []muted     // doorbells that are not watched for a while
@@ -45,7 +46,7 @@ type Worker struct {
 	adopted []*Doorbell
 	kickFD  int
 	mail    atomic.Bool  // inbox or adopted is not empty
-	load    atomic.Int32 // length of ready, as others may know it
+	load    atomic.Int32 // items in sched, as others may know it
 
 	egress atomic.Pointer[egress]
 
@@ -120,9 +121,12 @@ func (w *Worker) Now() int64 { return w.now }
 // Schedule lets another item run soon, from within Run.
 func (w *Worker) Schedule(it *Item) {
 	if it.claim() {
-		w.ready.push(it)
+		w.sched.Push(it, w.now)
 	}
 }
+
+// Spend says how much of its budget the item that runs has used. From within Run; what is not said counts as a message.
+func (w *Worker) Spend(n int) { w.spent += n }
 
 // loop is the worker's life: take what rang, let items take turns, sleep.
 func (w *Worker) loop() {
@@ -270,7 +274,7 @@ func (w *Worker) takeMail() {
 	defer w.mu.Unlock()
 	w.mail.Store(false)
 	for _, it := range w.inbox {
-		w.ready.push(it)
+		w.sched.Push(it, w.now)
 	}
 	w.inbox = w.inbox[:0]
 	w.polled = append(w.polled, w.adopted...)
@@ -280,10 +284,14 @@ func (w *Worker) takeMail() {
 // runTurns lets items take turns until there are none, or it is time to look for new rings.
 func (w *Worker) runTurns() {
 	until := w.now + checkEvery
-	for it := w.ready.pop(); it != nil; it = w.ready.pop() {
-		w.turn(it)
+	for {
+		it, budget := w.sched.Pop(w.now)
+		if it == nil {
+			return
+		}
+		w.turn(it, budget)
 		w.press()
-		if w.ready.head == nil {
+		if w.sched.Len() == 0 || w.sched.Hasty() {
 			return
 		}
 		if w.now = nanotime(); w.now >= until {
@@ -292,24 +300,27 @@ func (w *Worker) runTurns() {
 	}
 }
 
-func (w *Worker) turn(it *Item) {
+func (w *Worker) turn(it *Item, budget int) {
 	w.Turns.Add(1)
 	it.state.Store(itemRunning)
-	switch it.runner.Run(w, Quantum) {
+	w.spent = 0
+	v := it.runner.Run(w, budget)
+	w.sched.Ran(it, w.spent, v, w.now)
+	switch v {
 	case More:
 		it.state.Store(itemQueued)
-		w.ready.push(it)
+		w.sched.Push(it, w.now)
 	case Wait:
 		w.sleepUntil(it, it.WakeAt) // first: another worker may have it as soon as it is waiting
 		if it.state.CompareAndSwap(itemRunning, itemWaiting) {
 			return
 		}
 		it.state.Store(itemQueued)
-		w.ready.push(it)
+		w.sched.Push(it, w.now)
 	default:
 		if !it.state.CompareAndSwap(itemRunning, itemIdle) {
 			it.state.Store(itemQueued)
-			w.ready.push(it)
+			w.sched.Push(it, w.now)
 		}
 	}
 }
@@ -323,11 +334,16 @@ func (w *Worker) Did(it *Item, messages int) {
 
 // timeout is how long the worker may sleep in ns; -1 for ever.
 func (w *Worker) timeout() int64 {
-	if w.ready.head != nil || w.mail.Load() || w.spins && len(w.polled) > 0 {
+	if w.mail.Load() || w.spins && len(w.polled) > 0 {
 		return 0
 	}
 	at := int64(-1)
-	if len(w.polled) > 0 {
+	if w.sched.Len() > 0 {
+		if at = w.sched.Next(); at <= w.now {
+			return 0
+		}
+	}
+	if len(w.polled) > 0 && (at < 0 || w.lookAt < at) {
 		at = w.lookAt
 	}
 	if len(w.waiting) > 0 && (at < 0 || w.waiting[0].at < at) && (w.near > 0 || !w.setAlarm(w.waiting[0].at)) {
@@ -347,7 +363,7 @@ func (w *Worker) timeout() int64 {
 // sleep waits for rings and gives the number of events.
 func (w *Worker) sleep() int {
 	t := w.timeout()
-	if t == 0 && w.spins && w.ready.head == nil {
+	if t == 0 && w.spins && w.sched.Len() == 0 {
 		return 0
 	}
 	w.sleptAt = nanotime()

@@ -102,7 +102,8 @@ func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 	if p != nil && r.n > 0 && r.acks {
 		c.repair(env, p)
 	}
-	full := false
+	full, given := false, budget
+	defer func() { c.qp.Send.Used += given - budget }()
 	for budget > 0 && !full {
 		if r.cur == r.n && !c.take(env) {
 			break

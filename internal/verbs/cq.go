@@ -210,6 +210,13 @@ func (cq *CQ) push(b *batch) bool {
 	return !failed
 }
 
+// unread reports whether there are completions that the program has not taken.
+func (cq *CQ) unread() bool {
+	cq.mu.Lock()
+	defer cq.mu.Unlock()
+	return !cq.dead && cq.prod != cq.ring.LoadConsumerAcquire()
+}
+
 // room reports whether there is an empty slot; the program's index is read only when the last reading says there is none.
 func (cq *CQ) room() bool {
 	next := (cq.prod + 1) & cq.ring.Mask()

@@ -136,6 +136,7 @@ type Container struct {
 	goods  belongings
 	params atomic.Pointer[qos.Params] // as last set; nil: never
 	limits atomic.Pointer[limits]     // nil: none
+	turns  atomic.Pointer[engine.Group]
 	gates  gates
 
 	refused atomic.Uint64

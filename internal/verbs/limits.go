@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/qos"
 )
 
@@ -28,6 +29,7 @@ type tenant struct {
 	account
 	name    string
 	members map[*Container]bool // under Device.params.mu
+	group   *engine.Group
 	gates
 }
 
@@ -35,7 +37,8 @@ type tenant struct {
 type standing struct {
 	mu      sync.Mutex
 	tenants map[string]*tenant
-	clock   func() int64 // nil: the workers'
+	special map[*Container]bool // of another class or weight than others
+	clock   func() int64        // nil: the workers'
 	epoch   atomic.Uint64
 }
 
@@ -69,6 +72,7 @@ func (d *Device) SetParams(c *Container, p qos.Params) {
 		m.relimit(t)
 	}
 	c.relimit(t)
+	d.share(c, t, &p)
 	s.epoch.Add(1)
 	s.mu.Unlock()
 	d.apply(c, &p, now)
@@ -81,11 +85,36 @@ func (d *Device) SetParams(c *Container, p qos.Params) {
 	}
 }
 
+// share gives the container its part of the workers' turns. Under mu.
+func (d *Device) share(c *Container, t *tenant, p *qos.Params) {
+	s := &d.params
+	d.eng.SetGroup(t.group, engine.Standing{Weight: p.TenantWeight})
+	d.eng.SetGroup(c.group(), engine.Standing{Parent: t.group, Class: p.Class, Weight: p.Weight})
+	if !c.Gone() && (p.Class != qos.ClassNormal || p.Weight > 1 || p.TenantWeight > 1) {
+		if s.special == nil {
+			s.special = map[*Container]bool{}
+		}
+		s.special[c] = true
+	} else {
+		delete(s.special, c)
+	}
+	d.eng.SetShares(len(s.special) > 0)
+}
+
+// group is what the container's queue pairs are to the engine.
+func (c *Container) group() *engine.Group {
+	if g := c.turns.Load(); g != nil {
+		return g
+	}
+	c.turns.CompareAndSwap(nil, engine.NewGroup(nil))
+	return c.turns.Load()
+}
+
 // tenantOf makes the container a member of its tenant; one that has been removed is a member of none for long. Under mu.
 func (s *standing) tenantOf(c *Container, p *qos.Params) *tenant {
 	t := s.tenants[p.Tenant]
 	if t == nil {
-		t = &tenant{name: p.Tenant, members: map[*Container]bool{}}
+		t = &tenant{name: p.Tenant, members: map[*Container]bool{}, group: engine.NewGroup(nil)}
 	}
 	if c.Gone() {
 		return t
@@ -118,6 +147,7 @@ func (s *standing) leave(c *Container) {
 func (s *standing) forget(c *Container) {
 	s.mu.Lock()
 	s.leave(c)
+	delete(s.special, c)
 	s.mu.Unlock()
 }
 

@@ -202,6 +202,7 @@ func (qp *QP) number() error {
 	qp.handle, qp.Num = Handle(handle), QPN(num)
 	qp.attr.Store(&QPAttr{PathMTU: c.dev.MTU(), PortNum: 1})
 	qp.Init(qp, c.bell)
+	qp.In(c.cont.group())
 	c.dev.carrier.Open(qp)
 	qp.pd.refs.Add(1)
 	qp.sendCQ.refs.Add(1)
@@ -300,5 +301,13 @@ func (qp *QP) Run(w *engine.Worker, budget int) engine.Verdict {
 	if qp.dead.Load() {
 		return engine.Idle
 	}
-	return qp.dev.carrier.Run(w, qp, budget)
+	qp.Send.Used = 0
+	v := qp.dev.carrier.Run(w, qp, budget)
+	w.Spend(qp.Send.Used)
+	return v
+}
+
+// Lagging is engine.Laggard's: the program has not yet taken all completions of what it sent.
+func (qp *QP) Lagging() bool {
+	return !qp.dead.Load() && qp.State() == StateRTS && qp.sendCQ.unread()
 }

@@ -44,7 +44,7 @@ func (b *burst) admit(peer *verbs.QP, reply bool) int {
 		}
 		t.UpTo += n
 	}
-	return int(min(t.UpTo-s.Done, slice))
+	return int(min(t.UpTo-s.Done, uint32(b.slice)))
 }
 
 // admitDatagram says whether the current datagram may go, to a peer if that is on this host.

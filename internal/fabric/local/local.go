@@ -56,14 +56,15 @@ func (c Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict 
 
 // run takes work requests one after the other, in bursts.
 func (c Carrier) run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict {
-	messages := 0
+	messages, most := 0, min(budget, slice)
 	defer func() { w.Did(&qp.Item, messages) }()
 	for budget > 0 {
-		b := burst{c: c, w: w, qp: qp}
+		b := burst{c: c, w: w, qp: qp, slice: most}
 		v := b.run(min(budget, burstBudget))
 		b.let()
 		messages += b.messages
 		budget -= b.used
+		qp.Send.Used += b.used
 		if v != engine.More || b.stalled {
 			return v
 		}
@@ -84,6 +85,7 @@ type burst struct {
 	qp       *verbs.QP
 	held     *verbs.QP // the responder whose Resp is held
 	used     int       // of the budget
+	slice    int       // the most that a big message moves at once
 	messages int
 	found    uint64 // by the last atomic operation
 	stalled  bool   // there is no room on the way to other hosts

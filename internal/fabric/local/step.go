@@ -105,7 +105,7 @@ func (b *burst) dispatch() (outcome, verbs.WCStatus) {
 		return b.lost()
 	}
 	s.RetryBy = 0
-	n := slice
+	n := b.slice
 	if b.limited {
 		if n = b.admit(peer, replied(op)); n < 0 {
 			return paused, 0
@@ -124,7 +124,7 @@ func (b *burst) dispatch() (outcome, verbs.WCStatus) {
 	return b.atomic(peer)
 }
 
-// slice is the most that a big message moves before the queue pair's turn is looked at again.
+// slice is the most that a big message moves before the queue pair's turn is looked at again; less in a short turn.
 const slice = engine.Quantum / 2
 
 // alone carries a work request that concerns nobody but this queue pair.
