@@ -83,6 +83,7 @@ func (a access) afterwards(ctx context.Context, r connect.AnyRequest, err error)
 		if code := connect.CodeOf(err); code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied {
 			a.audit.denied(&pb.AuditEvent{Actor: by.actor(), Source: by.source, Action: "join", Kind: "host", Object: m.Host, Reason: plainError(err).Error()}, time.Now())
 		} else if err == nil {
+			by.Identity = ca.Identity{Role: ca.RoleRouter, Name: m.Host}
 			a.audit.done(ctx, by, &pb.AuditEvent{Action: "join", Kind: "host", Object: m.Host, After: changeText(hostChange(&pb.Host{Name: m.Host, Underlay: m.Underlay}))})
 		}
 	case *pb.CreateTokenRequest:

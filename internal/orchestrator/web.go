@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/freeflow-rdma/freeflow/api/freeflow/v1/freeflowv1connect"
+	"github.com/freeflow-rdma/freeflow/internal/web"
 )
 
 // front is what stands between the store and those who ask: who they are, what they did, what is used.
@@ -44,7 +45,8 @@ func (s *Server) handler() http.Handler {
 	mux.Handle(freeflowv1connect.NewAccessServiceHandler(accessService{f.doorman, f.audit}, options))
 	mux.Handle(freeflowv1connect.NewAuditServiceHandler(auditService{f.audit}, options))
 	mux.Handle(freeflowv1connect.NewUsageServiceHandler(usageService{f.usage}, options))
+	mux.Handle("/", web.Handler())
 	mux.Handle("GET /metrics", f.forReaders(f.metricsHandler()))
 	// A browser sends cookie and certificate along with whatever another site has it send: such requests stop here.
-	return s.count(http.NewCrossOriginProtection().Handler(f.doorman.identify(mux)))
+	return s.count(web.Secure(http.NewCrossOriginProtection().Handler(f.doorman.identify(mux))))
 }
