@@ -289,7 +289,7 @@ func TestPacedDatagrams(t *testing.T) {
 				a.qp.Complete(verbs.WCSuccess)
 				a.qp.Publish()
 				w.cq[0].PollFor(0)
-				if a.qp.Stats.SentMessages.Load()%8 == 0 {
+				if a.qp.Stats.SentMessages()%8 == 0 {
 					break
 				}
 			}

@@ -63,16 +63,24 @@ type QP struct {
 
 // Stats counts a queue pair's traffic. Each field has one writer at a time; readers load.
 type Stats struct {
-	SentMessages, SentBytes         atomic.Uint64
+	Ops                             [NumOps]atomic.Uint64 // work requests that ended well
+	SentBytes                       atomic.Uint64
 	ReceivedMessages, ReceivedBytes atomic.Uint64
 	RNRWaits, Retries, Errors       atomic.Uint64
 	ReadBytes                       atomic.Uint64 // that came by READs and atomics
 	Served, ServedBytes             atomic.Uint64 // READs and atomics that were answered, and what went out with them
-	Ops                             [NumOps]atomic.Uint64
 	ErrorsBy                        [numStatuses]atomic.Uint64
 	Resent, Marks                   atomic.Uint64 // packets sent again; congestion marks heard
 	Limited                         atomic.Uint64 // ns of waiting for limits
 	Dropped                         atomic.Uint64 // datagrams that a limit or a policy kept away
+}
+
+// SentMessages is how many work requests ended well.
+func (s *Stats) SentMessages() (n uint64) {
+	for i := range s.Ops {
+		n += s.Ops[i].Load()
+	}
+	return n
 }
 
 // bump adds without a locked instruction: the counter has one writer.

@@ -72,7 +72,9 @@ func (qp *QP) Complete(status WCStatus) {
 		qp.Publish()
 	}
 	s.Active = false
-	s.Toll.Drop()
+	if s.Toll.asked {
+		s.Toll.Drop()
+	}
 }
 
 // complete ends the oldest work request, which is o. It reports true if the batch of completions is full: the caller shows it.
@@ -80,7 +82,6 @@ func (qp *QP) complete(o *Outstanding, status WCStatus) (full bool) {
 	q := &qp.SQ
 	q.cons = (q.cons + 1) & q.ring.Mask()
 	if status == WCSuccess {
-		bump(&qp.Stats.SentMessages, 1)
 		bump(&qp.Stats.Ops[o.Opcode%NumOps], 1)
 		switch o.Opcode {
 		case OpRDMARead, OpAtomicCmpAndSwp, OpAtomicFetchAdd: // whose data come

@@ -42,7 +42,7 @@ func (d *Device) QPs() []QPRow {
 		a := qp.Attr()
 		rows = append(rows, QPRow{Container: qp.ctx.cont, PID: int(qp.ctx.pid.Load()), Num: qp.Num, Type: qp.Type, State: qp.State(),
 			DGID: a.AV.DGID, DestQPN: a.DestQPN,
-			SentMessages: qp.Stats.SentMessages.Load(), SentBytes: qp.Stats.SentBytes.Load() + qp.Stats.ReadBytes.Load(),
+			SentMessages: qp.Stats.SentMessages(), SentBytes: qp.Stats.SentBytes.Load() + qp.Stats.ReadBytes.Load(),
 			ReceivedMessages: qp.Stats.ReceivedMessages.Load(), ReceivedBytes: qp.Stats.ReceivedBytes.Load(),
 			RNRWaits: qp.Stats.RNRWaits.Load(), Retries: qp.Stats.Retries.Load(), Errors: qp.Stats.Errors.Load()})
 	})

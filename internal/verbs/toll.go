@@ -7,6 +7,7 @@ type Toll struct {
 	Begun bool   // the message itself has been paid for
 	UpTo  uint32 // bytes of it that have been paid for
 
+	asked  bool // Pay was called since Drop
 	ticket qos.Ticket
 	epoch  uint64
 }
@@ -19,12 +20,13 @@ func (t *Toll) Drop() {
 	if t.ticket.Open() {
 		t.ticket.Return()
 	}
-	t.Begun, t.UpTo = false, 0
+	t.Begun, t.UpTo, t.asked = false, 0, false
 }
 
 // Pay asks a chain to let bytes and messages pass on this queue pair's account. Of the bytes a part may be granted. at is not zero if nothing may pass
 // before then: the same is to be asked for again, or Drop called. SetParams wakes a queue pair that waits. Any worker, one at a time for a Toll.
 func (qp *QP) Pay(t *Toll, now int64, c *qos.Chain, bytes, messages uint64) (granted uint32, at int64) {
+	t.asked = true
 	for {
 		epoch := qp.dev.LimitEpoch()
 		if t.ticket.Open() && t.epoch != epoch {

@@ -55,7 +55,7 @@ func (t *Traffic) add(x *Traffic) {
 
 // Traffic reads the counters.
 func (s *Stats) Traffic() (t Traffic) {
-	t.EgressMessages, t.EgressBytes = s.SentMessages.Load(), s.SentBytes.Load()+s.ServedBytes.Load()
+	t.EgressMessages, t.EgressBytes = s.SentMessages(), s.SentBytes.Load()+s.ServedBytes.Load()
 	t.IngressMessages, t.IngressBytes = s.ReceivedMessages.Load()+s.Served.Load(), s.ReceivedBytes.Load()+s.ReadBytes.Load()
 	for i := range t.Ops {
 		t.Ops[i] = s.Ops[i].Load()

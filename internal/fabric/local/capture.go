@@ -42,7 +42,7 @@ func (b *burst) record(nak uint8) {
 	m := pcap.Message{
 		Service: services[qp.Type], Kind: kind, Src: sourceOf(qp, av).Addr(), Dst: av.DGID.Addr(), SrcQP: uint32(qp.Num), DestQP: uint32(dest),
 		TrafficClass: av.TrafficClass, PSN: wire.PSN(qp.SentPSN()), MTU: int(verbs.MTUBytes(a.PathMTU)),
-		MSN: uint32(qp.Stats.SentMessages.Load()+1) & 0xffffff, // of the work requests; local ones are not told apart
+		MSN: uint32(qp.Stats.SentMessages()+1) & 0xffffff, // of the work requests; local ones are not told apart
 		NAK: nak, Solicited: solicited(qp), VA: w.RemoteAddr, RKey: w.RKey, Length: int(s.Length),
 	}
 	switch op {
