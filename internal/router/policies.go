@@ -1,8 +1,10 @@
 package router
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/freeflow-rdma/freeflow/internal/cluster"
 	"github.com/freeflow-rdma/freeflow/internal/policy"
@@ -17,9 +19,10 @@ type governor struct {
 	state func() *cluster.State
 	dev   *verbs.Device
 
-	mu       sync.RWMutex
-	governed map[*verbs.Container]*governed
-	rules    *policy.Set // that connections were last looked at by
+	governed atomic.Pointer[map[*verbs.Container]*governed] // replaced, never changed: workers look into it
+
+	mu    sync.Mutex  // who replaces it
+	rules *policy.Set // that connections were last looked at by
 }
 
 // governed is a container as policies see it. Replaced, never changed.
@@ -29,22 +32,28 @@ type governed struct {
 }
 
 func newGovernor(state func() *cluster.State, dev *verbs.Device) *governor {
-	return &governor{state: state, dev: dev, governed: make(map[*verbs.Container]*governed)}
+	g := &governor{state: state, dev: dev}
+	g.governed.Store(&map[*verbs.Container]*governed{})
+	return g
 }
 
 // add makes policies hold for a container that starts.
 func (g *governor) add(c *verbs.Container, s policy.Subject) {
 	params := g.state().Policies().Params(s)
 	g.mu.Lock()
-	g.governed[c] = &governed{subject: s, params: params}
-	g.mu.Unlock()
+	defer g.mu.Unlock()
+	all := maps.Clone(*g.governed.Load())
+	all[c] = &governed{subject: s, params: params}
+	g.governed.Store(&all)
 	g.dev.SetParams(c, params)
 }
 
 func (g *governor) remove(c *verbs.Container) {
 	g.mu.Lock()
-	delete(g.governed, c)
-	g.mu.Unlock()
+	defer g.mu.Unlock()
+	all := maps.Clone(*g.governed.Load())
+	delete(all, c)
+	g.governed.Store(&all)
 }
 
 // refresh makes what the state says hold.
@@ -52,16 +61,18 @@ func (g *governor) refresh(s *cluster.State) {
 	set := s.Policies()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for c, of := range g.governed {
+	all := maps.Clone(*g.governed.Load())
+	for c, of := range all {
 		now := governed{subject: of.subject}
 		if n := s.Network(c.Network); n != nil {
 			now.subject.Tenant = n.Tenant
 		}
 		if now.params = set.Params(now.subject); now.params != of.params || now.subject.Tenant != of.subject.Tenant {
-			g.governed[c] = &now
+			all[c] = &now
 			g.dev.SetParams(c, now.params)
 		}
 	}
+	g.governed.Store(&all)
 	if set != g.rules {
 		g.rules = set
 		g.dev.Recheck()
@@ -97,16 +108,12 @@ func (g *governor) mayConnect(c *verbs.Container, addr netip.Addr, incoming bool
 // asked gives what a question about a container is answered by. Without a governed container there is no answer, unless there are no policies.
 func (g *governor) asked(c *verbs.Container) (*cluster.State, *policy.Set, *governed) {
 	s := g.state()
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return s, s.Policies(), g.governed[c]
+	return s, s.Policies(), (*g.governed.Load())[c]
 }
 
 // params is what holds for a container.
 func (g *governor) params(c *verbs.Container) qos.Params {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	if of := g.governed[c]; of != nil {
+	if of := (*g.governed.Load())[c]; of != nil {
 		return of.params
 	}
 	return qos.Default()
