@@ -89,7 +89,7 @@ func (s usageService) Inspect(ctx context.Context, r *connect.Request[pb.Inspect
 	answer.Container = l.shownContainer(c, view.tenants[name.Network], now, true)
 	flows := l.flows(view)
 	l.mu.Unlock()
-	answer.Flows, _ = pageOfFlows(view, flows, &pb.Page{Container: name.String(), Limit: inspectedFlows}, true)
+	answer.Flows, _ = pageOfFlows(view, flows, &pb.Page{Container: name.String(), Limit: inspectedFlows}, inspectedFlows)
 	answer.Policies = s.usage.board.matches(l.mirror, c, view.tenants[name.Network])
 	var err error
 	if answer.Mrs, answer.MrsTotal, err = s.usage.mrsOf(ctx, c); err != nil {

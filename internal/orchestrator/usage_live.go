@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -270,7 +271,32 @@ func shownHistory(r *ring, now int64, want bool) *pb.History {
 		return nil
 	}
 	tx, rx := r.rates(now)
+	for _, list := range [][]float32{tx, rx} {
+		for i, v := range list {
+			list[i] = threeDigits(v)
+		}
+	}
 	return &pb.History{StepMs: ringStep / 1e6, TxBits: tx, RxBits: rx}
+}
+
+// threeDigits is a number of which three digits count: its text is short.
+func threeDigits(v float32) float32 {
+	if v <= 0 {
+		return 0
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(float64(v)))-2)
+	return float32(math.Round(float64(v)/unit) * unit)
+}
+
+// rowSteps is how much of the past a row of a list shows.
+const rowSteps = 60
+
+// forRow cuts a history to what a row shows.
+func forRow(h *pb.History) *pb.History {
+	if h != nil {
+		h.TxBits, h.RxBits = h.TxBits[max(0, len(h.TxBits)-rowSteps):], h.RxBits[max(0, len(h.RxBits)-rowSteps):]
+	}
+	return h
 }
 
 // container is what a host told last of a container; nil if nothing.

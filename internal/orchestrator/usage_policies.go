@@ -26,6 +26,13 @@ type policyBoard struct {
 	set  *policy.Set
 	at   time.Time
 	rows []*pb.LivePolicy
+	// concerns tells which policies of list concern a container; messages never change, so it holds while both are the same.
+	concerns map[concernKey][]int
+}
+
+type concernKey struct {
+	c      *pb.Container
+	tenant string
 }
 
 // compiled are the policies that hold now. What this orchestrator does not understand is left out. The caller holds mu.
@@ -49,7 +56,7 @@ func (b *policyBoard) compiled(m *Mirror) *policy.Set {
 	if err != nil {
 		set, b.list = &policy.Set{}, nil // they were checked together when they were applied: not by this release
 	}
-	b.rev, b.set, b.at = rev, set, time.Time{}
+	b.rev, b.set, b.at, b.concerns = rev, set, time.Time{}, nil
 	return set
 }
 
@@ -73,26 +80,43 @@ func (b *policyBoard) all(l *live, now time.Time) []*pb.LivePolicy {
 	if now.Sub(b.at) < talliedFor && now.After(b.at) {
 		return b.rows
 	}
-	type key struct {
-		kind policy.Kind
-		name string
+	index := make(map[policyRef]int, len(b.list))
+	b.rows = make([]*pb.LivePolicy, len(b.list))
+	for i, p := range b.list {
+		index[policyRef{p.Kind(), p.Name}] = i
+		b.rows[i] = &pb.LivePolicy{Kind: p.Kind().String(), Name: p.Name, Order: p.Order, Selects: p.Selects(), What: p.What()}
 	}
-	rows := make(map[key]*pb.LivePolicy, len(b.list))
-	b.rows = nil
-	for _, p := range b.list {
-		row := &pb.LivePolicy{Kind: p.Kind().String(), Name: p.Name, Order: p.Order, Selects: p.Selects(), What: p.What()}
-		rows[key{p.Kind(), p.Name}], b.rows = row, append(b.rows, row)
-	}
+	known := make(map[concernKey][]int)
 	for c, does := range l.doing(now.UnixNano()) {
-		for _, match := range set.Explain(policies.Subject(c, does.tenant)) {
-			if row := rows[key{match.Kind, match.Name}]; row != nil {
-				does.count(row, match.Kind)
-			}
+		key := concernKey{c, does.tenant}
+		concerns, ok := b.concerns[key]
+		if !ok {
+			concerns = concerning(set, key, index)
+		}
+		known[key] = concerns
+		for _, i := range concerns {
+			does.count(b.rows[i], b.list[i].Kind())
 		}
 	}
+	b.concerns = known
 	slices.SortFunc(b.rows, func(x, y *pb.LivePolicy) int { return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name)) })
 	b.at = now
 	return b.rows
+}
+
+type policyRef struct {
+	kind policy.Kind
+	name string
+}
+
+// concerning are the places in index of the policies that concern a container.
+func concerning(set *policy.Set, key concernKey, index map[policyRef]int) (list []int) {
+	for _, match := range set.Explain(policies.Subject(key.c, key.tenant)) {
+		if i, ok := index[policyRef{match.Kind, match.Name}]; ok {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // doing is what happens to a container.

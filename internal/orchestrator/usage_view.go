@@ -53,12 +53,23 @@ func (l *live) view(r *pb.LiveRequest, now int64) *pb.LiveResponse {
 		answer.Hosts, answer.Links = l.shownHosts(s, r.History), links(flows)
 	}
 	if r.Containers != nil {
-		answer.Containers, answer.ContainersTotal = l.pageOfContainers(s, r.Containers, r.History)
+		answer.Containers, answer.ContainersTotal = l.pageOfContainers(s, r.Containers, histories(r))
 	}
 	if r.Flows != nil {
-		answer.Flows, answer.FlowsTotal = pageOfFlows(s, flows, r.Flows, r.History)
+		answer.Flows, answer.FlowsTotal = pageOfFlows(s, flows, r.Flows, histories(r))
 	}
 	return answer
+}
+
+// histories is how many rows of a page are to have their history.
+func histories(r *pb.LiveRequest) int {
+	switch {
+	case !r.History:
+		return 0
+	case r.Histories > 0:
+		return int(r.Histories)
+	}
+	return maxPage
 }
 
 func (l *live) totals(s scene, flows []*flow, past bool) *pb.LiveTotals {
@@ -117,7 +128,7 @@ func (l *live) shownHosts(s scene, past bool) []*pb.LiveHost {
 		if lh := l.hosts[h.Name]; lh != nil {
 			shown.Reported = lh.reported
 			if !lh.silent(s.now) {
-				shown.Rates, shown.History = lh.rates.shown(), shownHistory(&lh.past, s.now, past)
+				shown.Rates, shown.History = lh.rates.shown(), forRow(shownHistory(&lh.past, s.now, past))
 			}
 		}
 		list = append(list, shown)
@@ -130,7 +141,7 @@ func found(search string, texts ...string) bool {
 	return search == "" || slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(strings.ToLower(t), search) })
 }
 
-func (l *live) pageOfContainers(s scene, p *pb.Page, past bool) ([]*pb.LiveContainer, int32) {
+func (l *live) pageOfContainers(s scene, p *pb.Page, histories int) ([]*pb.LiveContainer, int32) {
 	search := strings.ToLower(p.Search)
 	var list []*pb.Container
 	for _, c := range s.containers {
@@ -147,8 +158,10 @@ func (l *live) pageOfContainers(s scene, p *pb.Page, past bool) ([]*pb.LiveConta
 		return cmp.Or(cmp.Compare(weight(b), weight(a)), cmp.Compare(hostFirst(a, p), hostFirst(b, p)), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Name, b.Name))
 	})
 	var shown []*pb.LiveContainer
-	for _, c := range cut(list, p) {
-		shown = append(shown, l.shownContainer(c, s.tenants[c.Network], s.now, past))
+	for i, c := range cut(list, p) {
+		one := l.shownContainer(c, s.tenants[c.Network], s.now, i < histories)
+		one.History = forRow(one.History)
+		shown = append(shown, one)
 	}
 	return shown, int32(len(list))
 }
@@ -258,7 +271,7 @@ func links(flows []*flow) []*pb.LiveLink {
 	})
 }
 
-func pageOfFlows(s scene, flows []*flow, p *pb.Page, past bool) ([]*pb.LiveFlow, int32) {
+func pageOfFlows(s scene, flows []*flow, p *pb.Page, histories int) ([]*pb.LiveFlow, int32) {
 	search := strings.ToLower(p.Search)
 	list := slices.DeleteFunc(slices.Clone(flows), func(f *flow) bool {
 		return !found(search, f.from.Name, f.to.Name, f.from.Network, f.fromHost, f.toHost) ||
@@ -275,8 +288,8 @@ func pageOfFlows(s scene, flows []*flow, p *pb.Page, past bool) ([]*pb.LiveFlow,
 		return cmp.Or(cmp.Compare(a.from.String(), b.from.String()), cmp.Compare(a.to.String(), b.to.String()))
 	})
 	var shown []*pb.LiveFlow
-	for _, f := range cut(list, p) {
-		shown = append(shown, f.shown(s.now, past))
+	for i, f := range cut(list, p) {
+		shown = append(shown, f.shown(s.now, i < histories))
 	}
 	return shown, int32(len(list))
 }
@@ -299,6 +312,7 @@ func (f *flow) shown(now int64, past bool) *pb.LiveFlow {
 		}
 		h.RxBits = nil
 	}
+	h = forRow(h)
 	return &pb.LiveFlow{
 		Network: f.from.Network, From: f.from.Name, FromHost: f.fromHost, ToNetwork: f.to.Network, To: f.to.Name, ToHost: f.toHost,
 		External: f.external, Bits: f.bits, Messages: f.messages, Bytes: f.bytes, Qps: f.qps, Refused: f.refused, History: h,

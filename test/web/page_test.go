@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,9 @@ var views = []struct{ name, hash, ready string }{
 func TestViews(t *testing.T) {
 	s, b := newStage(t), startBrowser(t)
 	s.run(s.lively())
+	if os.Getenv("FREEFLOW_SCREENSHOTS") != "" {
+		time.Sleep(2 * time.Minute) // charts have a past to show
+	}
 	token := s.token(pb.Role_ROLE_OPERATOR, "olga")
 	for _, screen := range []struct {
 		name          string

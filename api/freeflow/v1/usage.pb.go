@@ -1553,7 +1553,8 @@ type LiveRequest struct {
 	Containers    *Page                  `protobuf:"bytes,1,opt,name=containers,proto3" json:"containers,omitempty"`
 	Flows         *Page                  `protobuf:"bytes,2,opt,name=flows,proto3" json:"flows,omitempty"`
 	Hosts         bool                   `protobuf:"varint,3,opt,name=hosts,proto3" json:"hosts,omitempty"`
-	History       bool                   `protobuf:"varint,4,opt,name=history,proto3" json:"history,omitempty"` // of rates, for charts
+	History       bool                   `protobuf:"varint,4,opt,name=history,proto3" json:"history,omitempty"`     // of rates, for charts
+	Histories     int32                  `protobuf:"varint,5,opt,name=histories,proto3" json:"histories,omitempty"` // how many rows of each page have theirs; 0: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1614,6 +1615,13 @@ func (x *LiveRequest) GetHistory() bool {
 		return x.History
 	}
 	return false
+}
+
+func (x *LiveRequest) GetHistories() int32 {
+	if x != nil {
+		return x.Histories
+	}
+	return 0
 }
 
 type Rates struct {
@@ -1692,7 +1700,7 @@ func (x *Rates) GetLimited() float64 {
 	return 0
 }
 
-// History is past rates, the oldest first, one every step.
+// History is past rates, the oldest first, one every step, to three digits. Rows have the last two minutes, other things four.
 type History struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	StepMs        int64                  `protobuf:"varint,1,opt,name=step_ms,json=stepMs,proto3" json:"step_ms,omitempty"`
@@ -3224,14 +3232,15 @@ const file_freeflow_v1_usage_proto_rawDesc = "" +
 	"\x06offset\x18\x05 \x01(\x05R\x06offset\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12\x1c\n" +
 	"\tcontainer\x18\a \x01(\tR\tcontainer\x12\x12\n" +
-	"\x04only\x18\b \x01(\tR\x04only\"\x99\x01\n" +
+	"\x04only\x18\b \x01(\tR\x04only\"\xb7\x01\n" +
 	"\vLiveRequest\x121\n" +
 	"\n" +
 	"containers\x18\x01 \x01(\v2\x11.freeflow.v1.PageR\n" +
 	"containers\x12'\n" +
 	"\x05flows\x18\x02 \x01(\v2\x11.freeflow.v1.PageR\x05flows\x12\x14\n" +
 	"\x05hosts\x18\x03 \x01(\bR\x05hosts\x12\x18\n" +
-	"\ahistory\x18\x04 \x01(\bR\ahistory\"\x95\x01\n" +
+	"\ahistory\x18\x04 \x01(\bR\ahistory\x12\x1c\n" +
+	"\thistories\x18\x05 \x01(\x05R\thistories\"\x95\x01\n" +
 	"\x05Rates\x12\x17\n" +
 	"\atx_bits\x18\x01 \x01(\x01R\x06txBits\x12\x17\n" +
 	"\arx_bits\x18\x02 \x01(\x01R\x06rxBits\x12\x1f\n" +

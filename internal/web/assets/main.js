@@ -35,6 +35,7 @@ function frame() {
   const at = location.hash.replace(/^#\//, "").split(/[/?]/)[0];
   show(nav, me ? VIEWS.filter(([, , , roles]) => !roles || roles.includes(me.role)).map(([path, text]) =>
     h("a", { href: "#/" + path, "aria-current": at === path || (path === "containers" && at === "container") ? "page" : null }, text)) : null);
+  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   if (!me) return show(bar);
   const button = h("button", { type: "button", class: "plain" }, "Log out");
   button.addEventListener("click", async () => { await call("AccessService", "Logout").catch(() => {}); out(); });

@@ -36,5 +36,5 @@ export default function overview(main, { signal, tell, note }) {
     show(hosts, h("h2", {}, "Hosts"), there.length ? hostTable(there) : empty("No hosts yet."));
     note(num(t.silent) && there.length ? `${count(t.silent)} of ${count(t.hostsReady)} hosts report no usage: their rates are not known.` : "");
   };
-  return live({ hosts: true, history: true, containers: { limit: 40, only: "running", sort: "name" }, flows: { limit: 80, sort: "rate" } }, draw, tell, signal);
+  return live({ hosts: true, history: true, histories: 8, containers: { limit: 40, only: "running", sort: "name" }, flows: { limit: 80, sort: "rate" } }, draw, tell, signal);
 }
