@@ -2,6 +2,8 @@ package cm
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	"github.com/freeflow-rdma/freeflow/internal/wire"
 )
@@ -41,6 +43,30 @@ func (m *Machine) release(now int64, c *conn) {
 func (m *Machine) stale(now int64, c *conn) {
 	if c.state == established {
 		m.requestRelease(now, c)
+	}
+}
+
+// PeersGone ends the connections whose peer is known to be gone for good, as if it had sent a DREQ: one that was killed with thousands of
+// connections, or whose host died, may not have come to send them. gone is asked about the route of each.
+func (m *Machine) PeersGone(now int64, gone func(Route) bool) {
+	for _, id := range slices.Sorted(maps.Keys(m.conns)) { // in an order that does not change from run to run
+		c := m.conns[id]
+		switch c.state {
+		case repSent, mraRepReceived, established, dreqSent:
+		default:
+			continue
+		}
+		if !gone(c.route) {
+			continue
+		}
+		m.disarm(c)
+		c.msg = nil
+		if c.orphan {
+			m.enterTimewait(now, c)
+			continue
+		}
+		m.become(c, dreqReceived)
+		m.emit(c, &Event{Kind: DisconnectRequested})
 	}
 }
 

@@ -259,6 +259,36 @@ func TestRemoval(t *testing.T) {
 	p.w.empty()
 }
 
+// TestPeersGone: a peer that goes without a message, as one does that is killed with more connections than the network takes, or whose host
+// dies, is as good as one that says so. On one host nobody has to be told of it; of others the router knows.
+func TestPeersGone(t *testing.T) {
+	w := newWorld(t, 1)
+	a, b := w.program(w.container(0, "a", "fe80::1", "10.77.0.1")), w.program(w.container(0, "b", "fe80::2", "10.77.0.2"))
+	link := func(qpn uint32) {
+		listener := b.listening(uapi.PortSpaceTCP, "10.77.0.2:0", 0)
+		to := b.route(listener).SrcAddr
+		id := a.resolved(uapi.PortSpaceTCP, parse(t, to[:]).String())
+		a.connect(id, qpn, "")
+		e := b.event(uapi.UCMConnectRequest, 0)
+		b.accept(e.ID, qpn+1, "")
+		a.event(uapi.UCMConnectResponse, 0)
+		a.ready(id)
+		b.event(uapi.UCMEstablished, 0)
+	}
+	link(1)
+	w.hosts[0].PeersGone(func(c *verbs.Container, peer verbs.GID) bool { return c == b.c && peer == b.c.GIDs[1] })
+	b.quiet()
+	a.quiet()
+	w.hosts[0].PeersGone(func(c *verbs.Container, peer verbs.GID) bool { return c == a.c && peer == b.c.GIDs[1] })
+	a.event(uapi.UCMDisconnected, 0)
+	a.quiet()
+	link(3)
+	w.hosts[0].RemoveContainer(b.c)
+	w.packets = nil // none of its messages arrives
+	a.event(uapi.UCMDisconnected, 0)
+	a.quiet()
+}
+
 // TestWrongCommands: lengths and rooms that the kernel refuses.
 func TestWrongCommands(t *testing.T) {
 	p := newPair(t).client

@@ -57,6 +57,25 @@ func (h *Host) RemoveContainer(c *verbs.Container) {
 	h.machine.RemoveParty(m.party) // the peers have been told
 	delete(h.members, c)
 	delete(h.parties, m.party)
+	h.peersGone(func(o *verbs.Container, peer verbs.GID) bool {
+		i := ownGID(c, peer)
+		return o.Network == c.Network && i >= 0 && (i == 0 || i != c.HostGID)
+	})
+}
+
+// PeersGone ends the connections of containers here with peers that are gone for good, as the peers themselves would have done had they been
+// able to. gone is asked about each peer, in the network of the container that is given.
+func (h *Host) PeersGone(gone func(c *verbs.Container, peer verbs.GID) bool) {
+	h.enter()
+	defer h.leave()
+	h.peersGone(gone)
+}
+
+func (h *Host) peersGone(gone func(c *verbs.Container, peer verbs.GID) bool) {
+	h.machine.PeersGone(h.clock(), func(r cm.Route) bool {
+		m := h.parties[r.Local]
+		return m != nil && gone(m.c, r.Dst)
+	})
 }
 
 // ownGID is the index of one of a container's GIDs, -1 if it is another's.

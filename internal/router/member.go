@@ -14,6 +14,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/fabric"
 	"github.com/freeflow-rdma/freeflow/internal/policy"
+	"github.com/freeflow-rdma/freeflow/internal/rdmacm"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
@@ -29,6 +30,7 @@ type member struct {
 	host    *container.Host
 	carrier *fabric.Carrier
 	dev     *verbs.Device
+	cm      *rdmacm.Host
 	gov     *governor
 
 	changed chan struct{} // has an entry while there is a state that is not true here yet
@@ -40,12 +42,20 @@ type member struct {
 // settleTime is the least time between two states that are made true: changes come in crowds.
 const settleTime = 10 * time.Millisecond
 
-func newMember(cfg Config, client *cluster.Client, host *container.Host, carrier *fabric.Carrier, dev *verbs.Device) *member {
-	m := &member{cfg: cfg, log: cfg.Log, client: client, host: host, carrier: carrier, dev: dev, changed: make(chan struct{}, 1)}
-	m.gov = newGovernor(client.State, dev)
-	dev.SetAccess(m.gov.mayTalk)
-	dev.WatchMRs(m)
+func newMember(cfg Config, client *cluster.Client, p parts) *member {
+	m := &member{cfg: cfg, log: cfg.Log, client: client, host: p.host, carrier: p.carrier, dev: p.dev, cm: p.cm, changed: make(chan struct{}, 1)}
+	m.gov = newGovernor(client.State, m.dev)
+	m.dev.SetAccess(m.gov.mayTalk)
+	m.dev.WatchMRs(m)
 	return m
+}
+
+// parts are what the member rules.
+type parts struct {
+	host    *container.Host
+	carrier *fabric.Carrier
+	dev     *verbs.Device
+	cm      *rdmacm.Host
 }
 
 // follow makes every state of the cluster true here until ctx ends.
@@ -80,6 +90,7 @@ func (m *member) refresh() {
 	remotes := m.routes(s)
 	m.gov.refresh(s)
 	m.tell(s)
+	m.cm.PeersGone(func(c *verbs.Container, peer verbs.GID) bool { return m.isGone(s, c, peer) })
 	if m.cfg.HostIP.IsValid() {
 		m.tunnels(s, remotes)
 	}
@@ -105,6 +116,23 @@ func (m *member) tell(s *cluster.State) {
 			m.carrier.Wake(qp)
 		}
 	}
+}
+
+// isGone says whether a peer of one of our containers has stopped, or its host has. Who is outside the cluster speaks for himself.
+func (m *member) isGone(s *cluster.State, c *verbs.Container, peer verbs.GID) bool {
+	if m.dev.Lookup(c.Network, peer) != nil {
+		return false
+	}
+	n, ip := s.Network(c.Network), vnet.IPOf(peer.Addr())
+	if n == nil || !n.Prefix.Contains(ip) {
+		return false
+	}
+	of := s.ContainerAt(c.Network, ip)
+	if of == nil || !of.Running {
+		return true
+	}
+	h := s.Host(of.Host)
+	return h != nil && !h.Ready
 }
 
 // routes gives the carrier the way to every container of other hosts in the networks that this host has, and returns them by network.

@@ -91,7 +91,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if len(cfg.External) > 0 {
 		host.ShareGID(cfg.HostIP)
 	}
-	member := newMember(cfg, client, host, carrier, dev)
+	member := newMember(cfg, client, parts{host, carrier, dev, cm})
 	cm.Allow = member.gov.mayConnect
 	if err := member.recover(); err != nil {
 		return fmt.Errorf("set up containers: %w", err)
