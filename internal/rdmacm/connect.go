@@ -220,8 +220,11 @@ func (h *Host) refuse(i *id, reason uint16, private []byte) error {
 		copy(p.PrivateData[:], private)
 		return h.replyUD(i, cm.SIDRReject, p)
 	}
-	i.link.phase = phaseNone
-	return h.machine.Reject(h.clock(), i.conn, &cm.Rej{Reason: reason, Private: append([]byte(nil), private...)})
+	err := h.machine.Reject(h.clock(), i.conn, &cm.Rej{Reason: reason, Private: append([]byte(nil), private...)})
+	if err == nil {
+		i.link.phase = phaseNone
+	}
+	return err
 }
 
 // disconnect ends a connection, or agrees that the peer has. As with the kernel, it succeeds also where there is nothing to end.

@@ -230,6 +230,8 @@ func TestBadAccept(t *testing.T) {
 	id := p.client.resolved(uapi.PortSpaceTCP, "10.77.0.2:7174")
 	p.client.connect(id, 0x11, "")
 	s := p.server.event(uapi.UCMConnectRequest, 0).ID
+	p.server.fails(syscall.EINVAL, uapi.UCMReject, uapi.UCMRejectReq{ID: s, PrivateDataLen: 149}, 0)
+	p.server.attr(s, verbs.StateRTR) // nothing has changed
 	c := param(1, "")
 	c.PrivateDataLen = 197
 	p.server.fails(syscall.EINVAL, uapi.UCMAccept, uapi.UCMAcceptReq{ID: s, ConnParam: c}, 0)
