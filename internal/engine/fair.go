@@ -16,12 +16,15 @@ import (
 // post the next, which it was kept from by the very flows that it is to be measured with. It then holds others back for as long as the program has not
 // even looked at what was completed for it; one that has looked, and has nothing to do, claims nothing.
 const (
-	slack    = 4 * Quantum  // bytes that an item may be ahead
-	credit   = 64 * Quantum // bytes that one may be behind
-	bulk     = Quantum / 4  // used in a turn, makes an item busy
-	grace    = 10_000_000   // ns
-	holdStep = 100_000      // ns between looks whether those who are behind have caught up
+	slack    = 4 * Quantum   // bytes that an item may be ahead
+	credit   = 512 * Quantum // bytes that one may be behind, and catch up
+	bulk     = Quantum / 4   // used in a turn, makes an item busy
+	grace    = 10_000_000    // ns
+	holdStep = 100_000       // ns between looks whether those who are behind have caught up
 )
+
+// holdMost is how long an item waits at most for those who are behind, in ns.
+const holdMost = 50_000_000
 
 // Laggard is a Runner that can tell whether its program has yet to take what was done for it. It is called by workers, whichever, at any time, and
 // must not block.
@@ -167,7 +170,7 @@ func (f *fair) scan(now int64) {
 			continue
 		}
 		if l, ok := it.runner.(Laggard); ok && it.claims && l.Lagging() {
-			least[it.was] = min(least[it.was], it.v)
+			least[it.was] = min(least[it.was], it.v+credit/2*it.group.price())
 		}
 		i++
 	}

@@ -16,6 +16,7 @@ type shares struct {
 	n     int // in class
 
 	ran   [numClasses]int64 // when an item of the class last had a turn here; 0: never
+	held  [numClasses]int64 // since when the class is held back; 0: it is not
 	lower int64             // when an item last had a turn while a higher class was awake
 	next  int64
 	from  uint8 // class of the item that runs
@@ -39,12 +40,15 @@ func (s *shares) Next() int64 { return s.next }
 func (s *shares) Hasty() bool { return s.hasty }
 
 // Push is Scheduler's.
-func (s *shares) Push(it *Item, _ int64) {
+func (s *shares) Push(it *Item, now int64) {
 	if !s.fair.on.Load() {
 		s.fifo.push(it)
 		return
 	}
 	c := it.class()
+	if was := it.was; was != c {
+		s.show(was, s.least(was), now) // it was said to be ready there
+	}
 	s.fair.arrive(it, c)
 	s.class[c].push(it)
 	s.n++
@@ -81,10 +85,11 @@ func (s *shares) choose(now int64) (*Item, int) {
 		}
 		it := (*h)[0]
 		s.show(uint8(c), it.v, now)
-		if s.fair.ahead(s.slot, it, uint8(c), now) {
+		if s.fair.ahead(s.slot, it, uint8(c), now) && !s.tired(c, now) {
 			s.sooner(now + holdStep)
 			continue
 		}
+		s.held[c] = 0
 		h.pop()
 		s.n--
 		s.from = uint8(c)
@@ -92,6 +97,14 @@ func (s *shares) choose(now int64) (*Item, int) {
 		return it, budget
 	}
 	return nil, 0
+}
+
+// tired reports whether the class has been held back here for so long that somebody may go, whatever the others do.
+func (s *shares) tired(c int, now int64) bool {
+	if s.held[c] == 0 {
+		s.held[c] = now
+	}
+	return now-s.held[c] > holdMost
 }
 
 // above is when a class higher than c last had a turn; 0: never.
