@@ -118,3 +118,13 @@ func (g *governor) params(c *verbs.Container) qos.Params {
 	}
 	return qos.Default()
 }
+
+// modes are the engine modes of the containers of this host, by ID.
+func (g *governor) modes() map[string]string {
+	all := *g.governed.Load()
+	modes := make(map[string]string, len(all))
+	for c := range all {
+		modes[c.ID] = c.EngineMode().String()
+	}
+	return modes
+}

@@ -81,9 +81,10 @@ func (b *backend) localContainers() []admin.ContainerRow {
 		mrs[mr.Container.ID]++
 	}
 	var rows []admin.ContainerRow
+	modes := b.member.gov.modes()
 	for _, c := range b.host.List() {
 		rows = append(rows, admin.ContainerRow{
-			ID: c.ID, Name: c.Name, Network: c.Network, IP: c.IP, GIDs: c.GIDs, Mode: c.Mode, Labels: c.Labels,
+			ID: c.ID, Name: c.Name, Network: c.Network, IP: c.IP, GIDs: c.GIDs, Mode: cmp.Or(modes[c.ID], c.Mode), Labels: c.Labels,
 			Host: b.cfg.HostName, State: admin.Running, Command: c.Command, PID: c.PID, NetNS: c.NetNS.ID().String(), Created: c.Created, QPs: qps[c.ID], MRs: mrs[c.ID],
 		})
 	}

@@ -96,7 +96,7 @@ func (m meter) container(s *cluster.State, u *verbs.Usage, started time.Time) me
 	params := m.b.member.gov.params(c)
 	out := metrics.Container{Network: c.Network, Name: c.Name, Tenant: u.Tenant, Instance: c.ID, Started: started,
 		Counters: counters(u), Objects: amounts(&u.Has, 0), Quota: amounts(&params.Quota, qos.Unlimited),
-		Limit: limitText(&params), Class: policy.ClassName(params.Class), Mode: c.Mode.String()}
+		Limit: limitText(&params), Class: policy.ClassName(params.Class), Mode: c.EngineMode().String()}
 	for _, p := range u.Peers {
 		out.Peers = append(out.Peers, peerUsage(s, c, &p))
 	}

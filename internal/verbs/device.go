@@ -147,6 +147,16 @@ type Container struct {
 // Gone reports whether the container has been removed.
 func (c *Container) Gone() bool { return c.gone.Load() }
 
+// EngineMode is how workers serve what the container opens now: as its policy has it, or as it was started.
+func (c *Container) EngineMode() engine.Mode {
+	if p := c.params.Load(); p != nil && p.Mode != "" {
+		if m, err := engine.ParseMode(p.Mode); err == nil {
+			return m
+		}
+	}
+	return c.Mode
+}
+
 // HasGID reports whether a GID is one of the container's.
 func (c *Container) HasGID(g GID) bool {
 	for _, x := range c.GIDs {
@@ -285,7 +295,7 @@ func (d *Device) OpenContext(c *Container) (_ *Context, err error) {
 	if ctx.async, err = newChannel(&d.late); err != nil {
 		return nil, err
 	}
-	if ctx.bell, err = d.eng.Add(c.Mode, ctx.itemOf); err != nil {
+	if ctx.bell, err = d.eng.Add(c.EngineMode(), ctx.itemOf); err != nil {
 		return nil, err
 	}
 	if _, err = rand.Read(ctx.token[:]); err != nil {
