@@ -76,6 +76,7 @@ var sections = []struct {
 	{"pairs", (*acceptance).many},
 	{"idle", (*acceptance).idle},
 	{"hosts", (*acceptance).hosts},
+	{"sockets", (*acceptance).sockets},
 }
 
 // SectionNames are the sections of Accept.

@@ -21,6 +21,7 @@ type Options struct {
 	Network string
 	IP      string
 	Mode    string
+	Sockets bool // its sockets are RDMA connections
 	Env     []string
 	Time    time.Duration // after which it is killed and the test fails; 60 s if zero
 }
@@ -44,6 +45,9 @@ func (h *Host) Start(t testing.TB, o Options, args ...string) *Running {
 		if value != "" {
 			run = append(run, flag, value)
 		}
+	}
+	if o.Sockets {
+		run = append(run, "--sockets")
 	}
 	if o.Time == 0 {
 		o.Time = 60 * time.Second

@@ -118,8 +118,12 @@ func overCM(t *testing.T, top topology) {
 		bring(t, top.guest, r.Name)
 		host.Program(t, r.Name)
 	}
-	t.Run("server in guest", func(t *testing.T) { everyCMRow(t, peer, of, append(cmRows(), rows.Ours()...)) })
+	all := append(cmRows(), rows.Ours()...)
+	t.Run("server in guest", func(t *testing.T) {
+		// A kernel takes its time to ask once more where a backlog was full.
+		everyCMRow(t, peer, of, rows.Without(all, func(r rows.Row) bool { return r.Name == "cmend" && !everything() }))
+	})
 	// A container has two addresses, one for RoCE with foreign peers and one for TCP, and a program that uses both knows one.
-	one := rows.Without(append(cmRows(), rows.Ours()...), func(r rows.Row) bool { return r.OwnTCP })
+	one := rows.Without(all, func(r rows.Row) bool { return r.OwnTCP })
 	t.Run("server in container", func(t *testing.T) { everyCMRow(t, of, peer, one) })
 }

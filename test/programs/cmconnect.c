@@ -308,7 +308,7 @@ static void addresses(void)
 /* Options show in the queue pair. */
 static void options(void)
 {
-	uint8_t tos = 0x48, timeout = 10;
+	uint8_t tos = 0x48, timeout = 16;
 	struct ibv_qp_init_attr init;
 	struct ibv_qp_attr attr;
 	struct conn c = { 0 };

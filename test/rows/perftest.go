@@ -1,6 +1,9 @@
 package rows
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Perftest are rows of perftest with RDMA-CM (-R); there is no UC with it. Its client makes a second connection, which the server may not
 // listen for yet: then the client is rejected and falls.
@@ -13,9 +16,9 @@ func Perftest() (all []Row) {
 	} {
 		r := same(strings.Replace(command, " ", " -R -F ", 1), "", perfPort)
 		r.Says = []string{"rdma_cm QPs\t : ON"}
-		r.Again = []string{"Event: RDMA_CM_EVENT_REJECTED; error: 8", "Can't produce a report", " inf "}
-		r.Dispensable = strings.Contains(command, "65536") || strings.Contains(command, "-b") || strings.Contains(command, "-e") ||
-			strings.Contains(command, "_lat -s") && !strings.Contains(command, "send")
+		r.Again = []string{"Event: RDMA_CM_EVENT_REJECTED; error: 8", "Event: RDMA_CM_EVENT_UNREACHABLE; error: 1", "Can't produce a report", " inf "}
+		r.Dispensable = !slices.Contains([]string{"ib_send_bw -s 4096 -n 50", "ib_write_bw -s 4096 -n 50", "ib_read_bw -s 4096 -n 50",
+			"ib_send_lat -c UD -s 512 -n 50", "ib_send_bw -q 4 -s 4096 -n 50"}, command)
 		all = append(all, r)
 	}
 	return all
@@ -29,7 +32,7 @@ func Qperf() (all []Row) {
 		all = append(all, Row{
 			Name: "qperf -cm1 " + test, Server: "exec qperf", Client: "exec qperf -cm1 -t 1 $SERVER " + test, TCP: qperfPort, Stays: true, OwnTCP: true,
 			Says: []string{test + ":"}, Never: []string{"failed", "error"}, Again: []string{"unexpected event from RDMA CM: Event rejected"},
-			Dispensable: !strings.HasSuffix(test, "_bw") && test != "rc_lat" && test != "ver_rc_fetch_add" || test == "rc_bi_bw",
+			Dispensable: !slices.Contains([]string{"rc_rdma_write_bw", "rc_lat", "ver_rc_fetch_add"}, test),
 		})
 	}
 	return all

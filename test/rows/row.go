@@ -90,9 +90,9 @@ func (r Row) once(t *testing.T, server, client Place) (again bool) {
 	return false
 }
 
-// says is whether a text has one of several others in it.
-func (r Row) says(any []string, text string) bool {
-	return slices.ContainsFunc(any, func(s string) bool { return strings.Contains(text, s) })
+// says is whether an output has one of several texts in it.
+func (r Row) says(texts []string, output string) bool {
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(output, s) })
 }
 
 func (r Row) limit() time.Duration {
