@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/freeflow-rdma/freeflow/internal/qos"
 	"github.com/freeflow-rdma/freeflow/internal/uapi"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
 )
@@ -78,6 +79,11 @@ func (w *world) empty() {
 		if s.IDs+s.Groups+s.Ports+s.Timers+len(h.conns)+len(h.lined) != 0 {
 			w.t.Errorf("host %d keeps %d IDs, %d groups, %d ports, %d timers, %d connections, %d in lines", n, s.IDs, s.Groups, s.Ports, s.Timers,
 				len(h.conns), len(h.lined))
+		}
+	}
+	for c := range w.conts {
+		if n := c.Used()[qos.CMIDs]; n != 0 {
+			w.t.Errorf("%d IDs are charged to %s", n, c.Name)
 		}
 	}
 }

@@ -97,9 +97,13 @@ type link struct {
 
 // newID makes an ID on a channel.
 func (h *Host) newID(ch *channel) (*id, error) {
+	if !ch.m.c.AddCMIDs(1) {
+		return nil, syscall.ENOMEM // over quota
+	}
 	i := &id{m: ch.m, ch: ch, psn: h.rand() & 0xffffff}
 	num, ok := ch.m.ids.add(i)
 	if !ok {
+		ch.m.c.AddCMIDs(-1)
 		return nil, syscall.ENOMEM
 	}
 	i.num = num
@@ -147,6 +151,7 @@ func (h *Host) destroyID(i *id) (withdrawn uint32) {
 	i.groups = nil
 	delete(i.ch.ids, i)
 	i.m.ids.remove(i.num)
+	i.m.c.AddCMIDs(-1)
 	return withdrawn
 }
 
