@@ -57,10 +57,14 @@ type auditLog struct {
 
 // openAudit makes the audit, and keeps it within its bounds until ctx ends.
 func openAudit(ctx context.Context, s *Store, cfg Config, active *sync.WaitGroup) *auditLog {
-	a := &auditLog{client: s.client, keys: s.keys, log: s.log, events: cmp.Or(cfg.AuditEvents, DefaultAuditEvents), age: cmp.Or(cfg.AuditAge, DefaultAuditAge),
-		queue: make(chan *pb.AuditEvent, deniedQueue)}
+	a := newAudit(s, cfg)
 	active.Go(func() { a.run(ctx) })
 	return a
+}
+
+func newAudit(s *Store, cfg Config) *auditLog {
+	return &auditLog{client: s.client, keys: s.keys, log: s.log, events: cmp.Or(cfg.AuditEvents, DefaultAuditEvents), age: cmp.Or(cfg.AuditAge, DefaultAuditAge),
+		queue: make(chan *pb.AuditEvent, deniedQueue)}
 }
 
 // run writes what was denied, and prunes. At the end it writes what is left.

@@ -157,8 +157,7 @@ func TestDenialsCountAll(t *testing.T) {
 
 func TestAuditIsBounded(t *testing.T) {
 	w := newWorld(t, 1)
-	a := accessOf(w, 0).audit
-	a.events, a.age = 20, time.Hour
+	a := newAudit(w.stores[0], Config{AuditEvents: 20, AuditAge: time.Hour})
 	at := time.Now()
 	for i := range 60 {
 		a.write(w.ctx, &pb.AuditEvent{Action: "apply", Object: fmt.Sprint(i), Time: at.Add(time.Duration(i-50) * time.Minute).UnixNano(), After: strings.Repeat("é", maxAuditText)})

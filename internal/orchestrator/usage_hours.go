@@ -30,7 +30,7 @@ func keyOfEntry(e *pb.UsageEntry) entryKey {
 }
 
 // mergeEntries makes one entry of those about the same. Of pairs only the largest stay, so that a bucket has a bound.
-func mergeEntries(list []*pb.UsageEntry, pairs int) []*pb.UsageEntry {
+func mergeEntries(list []*pb.UsageEntry) []*pb.UsageEntry {
 	sums := make(map[entryKey]*pb.UsageEntry)
 	for _, e := range list {
 		if s := sums[keyOfEntry(e)]; s != nil {
@@ -50,7 +50,7 @@ func mergeEntries(list []*pb.UsageEntry, pairs int) []*pb.UsageEntry {
 		}
 	}
 	slices.SortFunc(others, func(a, b *pb.UsageEntry) int { return cmp.Compare(bytesOf(b.Counters), bytesOf(a.Counters)) })
-	merged := slices.Concat(own, others[:min(len(others), pairs)])
+	merged := slices.Concat(own, others[:min(len(others), maxPairs)])
 	slices.SortFunc(merged, func(a, b *pb.UsageEntry) int {
 		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Container, b.Container), cmp.Compare(a.PeerNetwork, b.PeerNetwork),
 			cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Tenant, b.Tenant))
@@ -137,7 +137,7 @@ func (u *UsageStore) makeHours(ctx context.Context, first, end int64) error {
 	sums := make(map[string][]*pb.UsageEntry) // of that hour, by host
 	write := func() error {
 		for host, entries := range sums {
-			value := pack(&pb.UsageBucket{Entries: mergeEntries(entries, maxPairs)})
+			value := pack(&pb.UsageBucket{Entries: mergeEntries(entries)})
 			if _, err := u.client.Put(ctx, u.keys.usageHour(hour, host), string(value)); err != nil {
 				return err
 			}
@@ -151,7 +151,7 @@ func (u *UsageStore) makeHours(ctx context.Context, first, end int64) error {
 			failed = cmp.Or(failed, write())
 			hour = minute / 60
 		}
-		sums[host] = mergeEntries(append(sums[host], b.Entries...), maxPairs)
+		sums[host] = mergeEntries(append(sums[host], b.Entries...))
 	})
 	return cmp.Or(err, failed, write())
 }

@@ -84,13 +84,17 @@ type hostUsage struct {
 
 // openUsage makes the store, and writes what is reported until ctx ends.
 func openUsage(ctx context.Context, s *Store, cfg Config, audit *auditLog, active *sync.WaitGroup) *UsageStore {
-	u := &UsageStore{
+	u := newUsageStore(s, cfg, audit)
+	active.Go(func() { u.run(ctx) })
+	return u
+}
+
+func newUsageStore(s *Store, cfg Config, audit *auditLog) *UsageStore {
+	return &UsageStore{
 		store: s, client: s.client, keys: s.keys, log: s.log, audit: audit, own: len(cfg.EtcdEndpoints) == 0,
 		minutes: max(cmp.Or(cfg.UsageMinutes, DefaultUsageMinutes), minUsageMinutes), hours: cmp.Or(cfg.UsageHours, DefaultUsageHours),
 		hosts: make(map[string]*hostUsage), live: newLive(s.mirror),
 	}
-	active.Go(func() { u.run(ctx) })
-	return u
 }
 
 // run posts a little after each minute begins: what was told in it is then in the bucket of the minute before.
@@ -248,7 +252,7 @@ func (u *UsageStore) putPosting(ctx context.Context, host string, p *posting, re
 		if err := unpack(value, bucket); err != nil {
 			return 0, false, err
 		}
-		merged := mergeEntries(append(bucket.Entries, p.entries...), maxPairs)
+		merged := mergeEntries(append(bucket.Entries, p.entries...))
 		then = append(then, clientv3.OpPut(minute, string(pack(&pb.UsageBucket{Entries: merged}))))
 	}
 	r, err := u.client.Txn(ctx).If(unchanged(state, rev)).Then(then...).Commit()

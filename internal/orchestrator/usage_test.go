@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,17 +14,10 @@ import (
 	"github.com/freeflow-rdma/freeflow/api/freeflow/v1/freeflowv1connect"
 )
 
-// usageOf is the usage store of a world's orchestrator; nobody but the test posts.
+// usageOf is the usage store of a world's orchestrator; nobody but the test posts, or makes hours.
 func usageOf(w *world, i int) *UsageStore {
 	w.Helper()
-	ctx, cancel := context.WithCancel(w.ctx)
-	var active sync.WaitGroup
-	w.Cleanup(func() {
-		cancel()
-		active.Wait()
-	})
-	u := openUsage(ctx, w.stores[i], Config{}, openAudit(ctx, w.stores[i], Config{}, &active), &active)
-	return u
+	return newUsageStore(w.stores[i], Config{}, newAudit(w.stores[i], Config{}))
 }
 
 func reportOf(sequence uint64, at time.Duration, sources ...*pb.UsageSource) *pb.UsageReport {

@@ -96,7 +96,7 @@ func TestViewOfMany(t *testing.T) {
 func TestFlowsOfOneSide(t *testing.T) {
 	l, now := gallery(2, 1), int64(1e18)
 	report := func(host, name string, n uint64, p *pb.PairUsage) {
-		for i := uint64(0); i < 2; i++ {
+		for i := range uint64(2) {
 			q := proto.CloneOf(p)
 			q.Source, q.TxBytes, q.RxBytes = "s", p.TxBytes*i, p.RxBytes*i
 			l.take(host, &pb.UsageReport{Epoch: 1, Sequence: i + 1, Time: int64(i) * 1e9, Pairs: []*pb.PairUsage{q},

@@ -103,10 +103,10 @@ export function policies(main, { signal, tell }) {
 }
 
 const policyTable = (rows) => table("Policies", [
-  { head: "Policy", cell: (x) => [x.name, h("span", { class: "sub" }, x.kind)] },
+  { head: "Policy", cell: (x) => [x.name, h("span", { class: "sub" }, x.kind), h("span", { class: "sub narrow" }, x.selects, ": ", x.what)] },
   { head: "Concerns", class: "mid", cell: (x) => x.selects },
-  { head: "Says", cell: (x) => x.what },
-  { head: "Containers", class: "num", cell: (x) => count(x.containers) },
+  { head: "Says", class: "mid", cell: (x) => x.what },
+  { head: "Containers", class: "num mid", cell: (x) => count(x.containers) },
   { head: "Does now", cell: (x) => h("div", { class: "tags" },
     num(x.limited) ? h("span", { class: "tag warn" }, `limits ${count(x.limited)}`) : null,
     num(x.denied) ? h("span", { class: "tag bad" }, `over quota ${count(x.denied)}`) : null,
