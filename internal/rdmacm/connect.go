@@ -28,7 +28,8 @@ func (k *call) connect() error {
 	}
 	if !k.h.allowed(i.m.c, netip.AddrFrom16(i.dgid).Unmap(), false) {
 		k.h.counters.Denied.Add(1)
-		return syscall.EACCES
+		i.forbid()
+		return nil
 	}
 	i.qpn, i.srq, i.ece = p.QPNum&0xffffff, p.SRQ != 0, ece(q.ECE)
 	private := append(i.header(), p.PrivateData[:p.PrivateDataLen]...)
@@ -41,6 +42,17 @@ func (k *call) connect() error {
 		err = syscall.EINVAL
 	}
 	return err
+}
+
+// forbid tells an ID that its peer does not want it: what its program would hear if the peer's host had been asked. An error at once would be
+// no news to librdmacm, which flushes the queue pair when it hears that a request is refused.
+func (i *id) forbid() {
+	i.state = stateConnect
+	if i.qpType == verbs.TypeUD {
+		i.tell(uapi.UCMUnreachable, int32(cm.SIDRReject), params{})
+	} else {
+		i.tell(uapi.UCMRejected, int32(cm.RejConsumerDefined), params{})
+	}
 }
 
 // header is the RDMA-CM's part of a request's private data.

@@ -163,7 +163,9 @@ func TestAllow(t *testing.T) {
 		return false
 	}
 	p.client.h.Allow = no
-	p.client.fails(syscall.EACCES, uapi.UCMConnect, uapi.UCMConnectReq{ID: id, ConnParam: param(1, "")}, 0)
+	p.client.connect(p.client.resolved(uapi.PortSpaceTCP, "10.77.0.2:80"), 1, "")
+	p.client.event(uapi.UCMRejected, 28)
+	p.server.quiet()
 	p.client.h.Allow, p.server.h.Allow = nil, no
 	p.client.connect(id, 1, "")
 	p.client.event(uapi.UCMRejected, 28)
