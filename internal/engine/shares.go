@@ -5,9 +5,10 @@ import "math"
 // shares is the discipline of New: strict classes, and in a class weighted fair shares (fair.go). Where nobody has asked for either, items take turns by
 // deficit round robin.
 //
-// A higher class that has work goes first. Where it has just had some, its program is likely to come back at once with the next message, and it needs
-// the core for that, so a lower class waits for lull; but not for longer than patience, and then for a short turn, after which the worker looks for
-// rings. So a ping-pong of a higher class is what it is alone but for a short turn now and then.
+// A higher class that has work goes first. Where it has just had some, its program is likely to come back with the next message, and it needs the
+// core for that, which workers do not leave to programs while they have work. So while a higher class is awake, a lower one has short turns
+// only, with a lull before each in which the program can run and ring, and after each the worker looks for rings. A higher class that rings in every
+// lull leaves a short turn each patience to the lower. So a ping-pong of a higher class is what it is alone but for a short turn now and then.
 type shares struct {
 	fair  *fair
 	slot  int // the worker's
@@ -17,7 +18,7 @@ type shares struct {
 
 	ran   [numClasses]int64 // when an item of the class last had a turn here; 0: never
 	held  [numClasses]int64 // since when the class is held back; 0: it is not
-	lower int64             // when an item last had a turn while a higher class was awake
+	lower int64             // when the last turn ended that an item had while a higher class was awake
 	next  int64
 	from  uint8 // class of the item that runs
 	hasty bool
@@ -56,7 +57,9 @@ func (s *shares) Push(it *Item, now int64) {
 
 // Pop is Scheduler's.
 func (s *shares) Pop(now int64) (*Item, int) {
-	s.hasty = false
+	if s.hasty {
+		s.hasty, s.lower = false, now
+	}
 	if it := s.fifo.pop(); it != nil || s.n == 0 {
 		s.from = ClassNormal
 		return it, Quantum
@@ -74,14 +77,14 @@ func (s *shares) choose(now int64) (*Item, int) {
 		}
 		budget := Quantum
 		if last := s.above(c); last != 0 && now-last < awake {
-			if at := min(last+lull, s.lower+patience); now < at {
+			if at := min(max(last, s.lower)+lull, s.lower+patience); now < at {
 				s.sooner(at)
 				for below := c; below >= 0; below-- {
 					s.show(uint8(below), 0, now)
 				}
 				return nil, 0
 			}
-			s.lower, s.hasty, budget = now, true, short
+			s.hasty, budget = true, short
 		}
 		it := (*h)[0]
 		s.show(uint8(c), it.v, now)
