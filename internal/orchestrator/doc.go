@@ -5,7 +5,10 @@
 // may serve one etcd. None is a leader: every decision is one etcd transaction, which compares what the decision
 // was based on and changes nothing if that is no longer so. Then it is taken anew.
 //
-//	Server      sockets, TLS, who may call what                     server.go, access.go
+//	Server      sockets, TLS                                        server.go, listen.go, web.go
+//	access      who may call what, and who calls                    roles.go, access.go, login_*.go, token_store.go
+//	auditLog    who changed what, and was refused what              audit*.go
+//	UsageStore  what containers use, counted once; live views       usage*.go
 //	services    the API's methods: checks of form, calls of Store   router_service.go, cluster_service.go
 //	Store       decisions, as transactions                          store.go, register.go, hosts.go, networks.go, ...
 //	Mirror      a copy of etcd's state, kept by a watch, and the

@@ -14,7 +14,13 @@ const DefaultPrefix = "/freeflow/v1/"
 // keys names what is in etcd. Values are JSON, of the message named, unless said otherwise.
 //
 //	ca                        PEM: the authority's certificate and key
-//	tokens/ID                 join token: tokenRecord; leased until it expires
+//	tokens/ID                 join token, token or certificate of a role: tokenRecord; leased until it expires
+//	sessions/HASH             session of the web page: sessionRecord, under its cookie's hash; leased
+//	audit/TIME-RANDOM         AuditEvent
+//	usage/state/HOST          UsageState, binary and compressed, as the next two: how much of what its containers count is in buckets
+//	usage/minutes/N/HOST      UsageBucket of a minute since 1970
+//	usage/hours/N/HOST        UsageBucket of an hour
+//	usage/rolled              plain: the first hour that is not yet made of its minutes
 //	hosts/NAME                Host: without state
 //	alive/NAME                its value is the lease's number; leased: there while the host's router is
 //	underlay/IP               plain: the host that has this address
