@@ -47,8 +47,8 @@ type Process interface {
 	Kill()
 }
 
-// attempts is how often a row is run whose program loses races of its own.
-const attempts = 12
+// Attempts is how often a row is run whose program loses races of its own.
+const Attempts = 12
 
 // Between runs a row with its server and its client in a place each.
 func Between(t *testing.T, server, client Place, r Row) {
@@ -57,8 +57,8 @@ func Between(t *testing.T, server, client Place, r Row) {
 		if !r.once(t, server, client) {
 			return
 		}
-		if i == attempts {
-			t.Fatalf("%d times the program lost a race of its own", attempts)
+		if i == Attempts {
+			t.Fatalf("%d times the program lost a race of its own", Attempts)
 		}
 		t.Log("once more: the program lost a race of its own")
 	}
@@ -74,7 +74,7 @@ func (r Row) once(t *testing.T, server, client Place) (again bool) {
 	ip, ip6 := server.Address()
 	c = client.Begin(t, fmt.Sprintf("SERVER=%s; SERVER6=%s\n%s", ip, ip6, r.Client), r.limit())
 	ofClient, ofServer := c.Wait(t), 0
-	if r.says(r.Again, c.Output()) {
+	if r.LostRace(c.Output()) {
 		s.Kill()
 		return true
 	}
@@ -90,9 +90,9 @@ func (r Row) once(t *testing.T, server, client Place) (again bool) {
 	return false
 }
 
-// says is whether an output has one of several texts in it.
-func (r Row) says(texts []string, output string) bool {
-	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(output, s) })
+// LostRace says by what the client has said whether the program lost a race of its own.
+func (r Row) LostRace(output string) bool {
+	return slices.ContainsFunc(r.Again, func(s string) bool { return strings.Contains(output, s) })
 }
 
 func (r Row) limit() time.Duration {
