@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -110,7 +111,7 @@ func counters(u *verbs.Usage) *pb.Counters {
 		Operations: make(map[string]uint64), Errors: make(map[string]uint64), Drops: make(map[string]uint64), Denied: make(map[string]uint64)}
 	for op, n := range t.Ops {
 		if n > 0 {
-			c.Operations[opName(verbs.Opcode(op))] += n
+			c.Operations[cmp.Or(opNames[op], "other")] += n
 		}
 	}
 	for status, n := range t.Errors {
@@ -135,17 +136,10 @@ var statusNames = [...]string{"SUCCESS", "LOC_LEN_ERR", "LOC_QP_OP_ERR", "LOC_EE
 	"REM_INV_RD_REQ_ERR", "REM_ABORT_ERR", "INV_EECN_ERR", "INV_EEC_STATE_ERR", "FATAL_ERR", "RESP_TIMEOUT_ERR", "GENERAL_ERR"}
 
 // opNames are the operations that metering tells apart.
-var opNames = map[verbs.Opcode]string{
-	verbs.OpSend: "send", verbs.OpSendImm: "send", verbs.OpSendInv: "send", verbs.OpRDMAWrite: "write", verbs.OpRDMAWriteImm: "write",
-	verbs.OpRDMARead: "read", verbs.OpAtomicCmpAndSwp: "atomic", verbs.OpAtomicFetchAdd: "atomic", verbs.OpAtomicWrite: "atomic",
+var opNames = [verbs.NumOps]string{
+	verbs.OpRDMAWrite: "write", verbs.OpRDMAWriteImm: "write_imm", verbs.OpSend: "send", verbs.OpSendImm: "send_imm", verbs.OpSendInv: "send_inv",
+	verbs.OpRDMARead: "read", verbs.OpAtomicCmpAndSwp: "compare_swap", verbs.OpAtomicFetchAdd: "fetch_add", verbs.OpAtomicWrite: "atomic_write",
 	verbs.OpBindMW: "bind", verbs.OpLocalInv: "invalidate",
-}
-
-func opName(op verbs.Opcode) string {
-	if name, ok := opNames[op]; ok {
-		return name
-	}
-	return "other"
 }
 
 // amounts names what there is of each resource, but for those that have the value none. Depths are no amounts.
