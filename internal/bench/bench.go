@@ -32,6 +32,8 @@ var measures = []struct {
 	{"pairs", pairs},
 	{"registration", registration},
 	{"idle", idle},
+	{"limits", limits},
+	{"isolation", isolation},
 	{"hosts", hostsWith(9000)}, // jumbo frames
 	{"hosts", hostsWith(1500)}, // and what most networks have
 }
