@@ -254,6 +254,7 @@ func (k *call) disconnect() error {
 	case i.conn == 0:
 		return syscall.EINVAL
 	default:
+		i.link.over = true
 		_ = k.h.machine.Disconnect(k.h.clock(), i.conn)
 	}
 	return nil

@@ -354,3 +354,20 @@ func TestRows(t *testing.T) {
 		t.Errorf("%d paths", b)
 	}
 }
+
+// TestCrossingDisconnects: both sides disconnect at once, and one of the messages is lost. The other is answered at once, for nobody else will.
+func TestCrossingDisconnects(t *testing.T) {
+	p := newPair(t)
+	p.link("10.77.0.2:80")
+	first := true
+	p.w.lose = func(*packet) bool {
+		lost := first
+		first = false
+		return lost
+	}
+	p.client.must(uapi.UCMDisconnect, uapi.UCMDisconnectReq{ID: p.cID}, 0)
+	p.server.must(uapi.UCMDisconnect, uapi.UCMDisconnectReq{ID: p.srvID}, 0)
+	p.w.run()
+	p.client.event(uapi.UCMDisconnected, 0)
+	p.server.event(uapi.UCMDisconnected, 0)
+}

@@ -55,6 +55,9 @@ func (h *Host) connected(i *id, ev *cm.Event) {
 			status = -int32(syscall.ETIMEDOUT)
 		}
 		i.tell(uapi.UCMDisconnected, status, params{})
+		if ev.Kind == cm.DisconnectRequested && i.link.over { // they crossed, and the program has said already what it wants
+			_ = h.machine.Disconnect(h.clock(), i.conn)
+		}
 	case cm.SIDRReplied:
 		h.found(i, ev.SIDRRep)
 	}
