@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -80,15 +81,15 @@ func distantLimits(ctx context.Context, o Options, rate *Figure) error {
 	}
 	for i := range o.Runs {
 		fmt.Fprintf(o.Notes, "limits, two hosts: round %d of %d\n", i+1, o.Runs)
-		for _, cap := range capsThere {
-			if err := c.Apply(ctx, "RateLimit", capSpec(cap)); err != nil {
+		for _, gbits := range capsThere {
+			if err := c.Apply(ctx, "RateLimit", capSpec(gbits)); err != nil {
 				return err
 			}
-			b, err := limited(ctx, server, client, cap)
+			b, err := limited(ctx, server, client, gbits)
 			if err != nil {
 				return err
 			}
-			rate.Add("two hosts", cap, b.Average/1e9)
+			rate.Add("two hosts", gbits, b.Average/1e9)
 		}
 	}
 	return nil
@@ -121,7 +122,7 @@ func limiterCost(ctx context.Context, w *World, server, client *Container, f *Fi
 	if err := w.Forget(ctx, "ratelimit"); err != nil {
 		return err
 	}
-	paced := append(argv, "--rate_limit", strconv.Itoa(costRate), "--rate_units", "g", "--rate_limit_type", "SW", "--burst_size", "1")
+	paced := append(slices.Clone(argv), "--rate_limit", strconv.Itoa(costRate), "--rate_units", "g", "--rate_limit_type", "SW", "--burst_size", "1")
 	_, err := pairUp(ctx, server, client, paced, watchRouter(1))
 	return err
 }
