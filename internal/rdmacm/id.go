@@ -90,7 +90,7 @@ type id struct {
 // link is what the two sides agreed upon.
 type link struct {
 	phase                              phase
-	over                               bool // the program has disconnected
+	over                               bool  // the program has disconnected
 	responderResources, initiatorDepth uint8 // ours
 	retry, rnrRetry, timeout, mtu      uint8
 	remoteQPN, remotePSN               uint32
