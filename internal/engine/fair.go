@@ -13,14 +13,22 @@ import (
 // items which are ahead of that by more than slack lets them wait for a moment. Somebody is always least: he runs.
 //
 // Busy is an item that has used much of a turn. It stays busy for grace after it has run dry, for its program may be waiting for the core to
-// post the next, which it was kept from by the very flows that it is to be measured with. It then holds others back for as long as the program has not
-// even looked at what was completed for it; one that has looked, and has nothing to do, claims nothing.
+// post the next, which it was kept from by the very flows that it is to be measured with. Then it may fall behind by half of its credit; for what is more
+// it holds others back, for as long as the program has not even looked at what was completed for it, but for no longer than about twice as long
+// as it had itself been served, or a program that does not look would stop everybody else for little. One that has looked, and has nothing
+// to do, claims nothing.
 const (
-	slack    = 4 * Quantum   // bytes that an item may be ahead
-	credit   = 512 * Quantum // bytes that one may be behind, and catch up
-	bulk     = Quantum / 4   // used in a turn, makes an item busy
-	grace    = 10_000_000    // ns
-	holdStep = 100_000       // ns between looks whether those who are behind have caught up
+	slack    = 1024 * Quantum // bytes that all together carry while one gets ahead by what it may
+	bulk     = Quantum / 4    // bytes used in a turn that make an item busy
+	grace    = 50_000_000     // ns
+	missed   = 4              // bytes used, for each ns that others wait for one that has run dry
+	holdStep = 50_000         // ns between looks whether those who are behind have caught up
+)
+
+// scanStep is between two looks at those who have run dry; posting is how long a program that is there takes to post the next, in ns.
+const (
+	scanStep = 10_000
+	posting  = 50_000
 )
 
 // holdMost is how long an item waits at most for those who are behind, in ns.
@@ -35,6 +43,7 @@ type fair struct {
 	on    atomic.Bool
 	clock [numClasses]atomic.Uint64 // virtual time, as a float64: where those begin who come
 	floor []floor                   // by worker
+	total atomic.Int64              // weights of the tenants that have busy items
 
 	mu     sync.Mutex
 	dry    []*Item                   // busy items that have run dry
@@ -81,7 +90,7 @@ func (f *fair) arrive(it *Item, class uint8) {
 		return
 	}
 	if it.more || it.busy {
-		from -= credit * it.group.price()
+		from -= 2 * f.slack()
 	}
 	it.v = max(it.v, from)
 }
@@ -97,6 +106,7 @@ func (f *fair) starts(it *Item, class uint8) {
 // used moves an item's time on after a turn.
 func (f *fair) used(it *Item, n int, v Verdict) {
 	it.v += float64(n) * it.group.price()
+	it.run += n
 	it.more = v == More
 	if !it.busy && (n >= bulk || it.more) {
 		f.mu.Lock()
@@ -108,7 +118,11 @@ func (f *fair) used(it *Item, n int, v Verdict) {
 // ended notes that a busy item has nothing to do now.
 func (f *fair) ended(it *Item, v Verdict, now int64) {
 	f.mu.Lock()
-	it.claims, it.until = v == Idle, now+grace
+	it.claims, it.until = 0, now+grace
+	if v == Idle {
+		it.claims = now + min(int64(it.run)/missed, grace)
+	}
+	it.run = 0
 	if !it.dry.Swap(true) {
 		f.dry = append(f.dry, it)
 	}
@@ -119,7 +133,7 @@ func (f *fair) ended(it *Item, v Verdict, now int64) {
 func (f *fair) enter(it *Item) {
 	it.busy = true
 	if g := it.group; g != nil && g.items.Add(1) == 1 {
-		g.count()
+		f.count(g)
 	}
 }
 
@@ -148,8 +162,11 @@ func (f *fair) ahead(slot int, it *Item, class uint8, now int64) bool {
 			least = min(least, math.Float64frombits(f.floor[i].least[class].Load()))
 		}
 	}
-	return it.v > least+slack*it.group.price()
+	return it.v > least+f.slack()
 }
+
+// slack is how far ahead in virtual time an item may be.
+func (f *fair) slack() float64 { return slack / float64(max(f.total.Load(), 1)) }
 
 // scan looks at the items that have run dry: what they claim, and whose grace is over.
 func (f *fair) scan(now int64) {
@@ -165,17 +182,26 @@ func (f *fair) scan(now int64) {
 			it.busy = false
 			f.wet(it)
 			if g := it.group; g != nil && g.items.Add(-1) == 0 {
-				g.uncount()
+				f.uncount(g)
 			}
 			continue
 		}
-		if l, ok := it.runner.(Laggard); ok && it.claims && l.Lagging() {
-			least[it.was] = min(least[it.was], it.v+credit/2*it.group.price())
+		if now < it.claims {
+			least[it.was] = min(least[it.was], it.claimed(now))
 		}
 		i++
 	}
 	for c := range least {
 		f.claim[c].Store(math.Float64bits(least[c]))
 	}
-	f.scanAt.Store(now + holdStep/2 + int64(len(f.dry))*200)
+	f.scanAt.Store(now + scanStep + int64(len(f.dry))*200)
+}
+
+// claimed is the time that holds others back while an item has run dry: its own as long as its program may be posting, or is not there. Under mu.
+func (it *Item) claimed(now int64) float64 {
+	l, ok := it.runner.(Laggard)
+	if now < it.until-grace+posting || ok && l.Lagging() {
+		return it.v
+	}
+	return math.Inf(1)
 }

@@ -21,8 +21,8 @@ type Group struct {
 	items atomic.Int32 // of a container: busy items
 	sum   atomic.Int64 // of a tenant: weights of containers with busy items
 
-	counted int64  // container: as it is in sum; under fair.mu
-	in      *Group // container: whose sum; under fair.mu
+	in      *Group // container: in whose sum it is; under fair.mu
+	counted int64  // container: as what; tenant: its weight as it is in fair.total; under fair.mu
 }
 
 // NewGroup makes a tenant, or for a parent that is not nil a container of it.
@@ -49,27 +49,33 @@ func (e *Engine) SetGroup(g *Group, s Standing) {
 	g.parent.Store(s.Parent)
 	g.class.Store(uint32(min(s.Class, ClassHigh)))
 	g.weight.Store(max(s.Weight, 1))
-	if g.in != nil {
-		g.uncount()
-		g.count()
+	if g.items.Load() > 0 {
+		f.uncount(g)
+		f.count(g)
 	}
 }
 
 // SetShares says whether classes and weights count. If not, items take turns in the order in which they come, which is cheaper. Any goroutine.
 func (e *Engine) SetShares(on bool) { e.fair.on.Store(on) }
 
-// count adds a container to its tenant's sum. Under fair.mu.
-func (g *Group) count() {
+// count adds a container to its tenant's sum, and a tenant that has not had one to the total; one without a tenant is like one. Under mu.
+func (f *fair) count(g *Group) {
 	g.in, g.counted = g.parent.Load(), int64(g.weight.Load())
-	if g.in != nil {
-		g.in.sum.Add(g.counted)
+	t := g.in
+	if t == nil {
+		f.total.Add(g.counted)
+	} else if t.sum.Add(g.counted) == g.counted {
+		t.counted = int64(t.weight.Load())
+		f.total.Add(t.counted)
 	}
 }
 
-// uncount takes it out. Under fair.mu.
-func (g *Group) uncount() {
-	if g.in != nil {
-		g.in.sum.Add(-g.counted)
+// uncount takes it out. Under mu.
+func (f *fair) uncount(g *Group) {
+	if t := g.in; t == nil {
+		f.total.Add(-g.counted)
+	} else if t.sum.Add(-g.counted) == 0 {
+		f.total.Add(-t.counted)
 	}
 	g.in, g.counted = nil, 0
 }

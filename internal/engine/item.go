@@ -41,7 +41,8 @@ type Item struct {
 	was    uint8       // class in which it is
 	busy   bool        // it counts in its group
 	more   bool        // its last turn ended with more to do
-	claims bool        // what dry says holds others back
+	claims int64       // until when what dry says holds others back
+	run    int         // bytes used since it was dry
 	until  int64       // when dry ends
 	dry    atomic.Bool // it is among fair.dry; then busy, claims and until are under fair.mu
 

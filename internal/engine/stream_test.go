@@ -74,3 +74,29 @@ func TestQuiet(t *testing.T) {
 		t.Fatal("a message did not make up for the past")
 	}
 }
+
+// TestQuietHeld: a program whose work is held back may ring as often as it can post, but not for ever; a message done ends a mute.
+func TestQuietHeld(t *testing.T) {
+	var q quiet
+	for i := range heldWakes - 1 {
+		q.held = true
+		if q.woken() != 0 {
+			t.Fatalf("muted after %d", i)
+		}
+	}
+	for i := 0; ; i++ {
+		q.held = true
+		if q.woken() > 0 {
+			break
+		}
+		if i > needlessWakes {
+			t.Fatal("never muted")
+		}
+	}
+	if q.lifted() {
+		t.Error("lifted for nothing")
+	}
+	if q.done = 1; !q.lifted() || q.woken() != 0 || q.waits != 0 {
+		t.Error("a message changes nothing")
+	}
+}

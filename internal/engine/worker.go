@@ -51,7 +51,7 @@ type Worker struct {
 	egress atomic.Pointer[egress]
 
 	// Counters for whoever wants to know how the engine fares.
-	Wakeups, Turns, Looks, Mutes, Given, Arrivals atomic.Uint64
+	Wakeups, Turns, Looks, Mutes, Given, Arrivals, Held atomic.Uint64
 }
 
 // Slots of epoll events: doorbells have theirs from 0 up, sources theirs from sourceSlot down.
@@ -210,7 +210,7 @@ func (w *Worker) mute(d *Doorbell, k *wake, pause int64) {
 // unmute watches the doorbells again whose pause is over.
 func (w *Worker) unmute() {
 	w.muted = slices.DeleteFunc(w.muted, func(m muted) bool {
-		if w.now < m.till && !m.d.gone.Load() {
+		if w.now < m.till && !m.d.gone.Load() && !m.k.quiet.lifted() {
 			return false
 		}
 		if !m.d.gone.Load() {
@@ -222,8 +222,12 @@ func (w *Worker) unmute() {
 
 func (w *Worker) collect(d *Doorbell) {
 	d.bell.collect(func(handle uint32) {
-		if it := d.find(handle); it != nil {
-			w.Schedule(it)
+		if it := d.find(handle); it == nil {
+			return
+		} else if it.claim() {
+			w.sched.Push(it, w.now)
+		} else {
+			d.wakeOf(w).quiet.held = true
 		}
 	})
 }
@@ -287,6 +291,9 @@ func (w *Worker) runTurns() {
 	for {
 		it, budget := w.sched.Pop(w.now)
 		if it == nil {
+			if w.sched.Len() > 0 {
+				w.Held.Add(1)
+			}
 			return
 		}
 		w.turn(it, budget)
@@ -324,6 +331,9 @@ func (w *Worker) turn(it *Item, budget int) {
 		}
 	}
 }
+
+// Holds says that an item has work that has to wait: its program did not ring for nothing.
+func (w *Worker) Holds(it *Item) { it.bell.wakeOf(w).quiet.held = true }
 
 // Did counts messages that an item has done: its program did not ring for nothing.
 func (w *Worker) Did(it *Item, messages int) {

@@ -312,6 +312,9 @@ func (qp *QP) Run(w *engine.Worker, budget int) engine.Verdict {
 	qp.Send.Used = 0
 	v := qp.dev.carrier.Run(w, qp, budget)
 	w.Spend(qp.Send.Used)
+	if v == engine.Wait && qp.waits.Load() {
+		w.Holds(&qp.Item)
+	}
 	return v
 }
 
