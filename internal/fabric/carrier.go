@@ -189,8 +189,9 @@ func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict
 	}
 	r := c.current(qp)
 	l := c.laneOf(w)
-	l.env.Began = 0
+	l.env.Began, l.env.Used = 0, 0
 	v := linkOf(qp).conn.Run(&l.env, r.path, budget)
+	qp.Used += l.env.Used
 	w.Did(&qp.Item, l.env.Began) // the program did not ring for nothing, though nothing has completed yet
 	return v
 }

@@ -31,6 +31,7 @@ type Env struct {
 	Scratch *mem.Scratch
 	Host    *Host
 	Began   int // work requests that Run has begun; the caller sets it back
+	Used    int // of Run's budget; the caller sets it back
 
 	h    wire.Header // of the packet that is being made
 	cut  [mem.MaxSpans]mem.Span

@@ -103,7 +103,7 @@ func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 		c.repair(env, p)
 	}
 	full, given := false, budget
-	defer func() { c.qp.Send.Used += given - budget }()
+	defer func() { env.Used += given - budget }()
 	for budget > 0 && !full {
 		if r.cur == r.n && !c.take(env) {
 			break

@@ -55,6 +55,7 @@ type QP struct {
 	SQ   SendQueue
 	Send Sending
 	Resp Responder
+	Used int // of the turn's budget; the carrier adds to it
 	Ext  any // the carrier's own state, as Carrier.Open left it
 
 	// What passed, for QueryQP, get qps and metering. Written by the side that the name says.
@@ -309,9 +310,9 @@ func (qp *QP) Run(w *engine.Worker, budget int) engine.Verdict {
 	if qp.dead.Load() {
 		return engine.Idle
 	}
-	qp.Send.Used = 0
+	qp.Used = 0
 	v := qp.dev.carrier.Run(w, qp, budget)
-	w.Spend(qp.Send.Used)
+	w.Spend(qp.Used)
 	if v == engine.Wait && qp.waits.Load() {
 		w.Holds(&qp.Item)
 	}

@@ -23,7 +23,6 @@ type Sending struct {
 	FlushWait int64 // ns until the next look for what to flush
 
 	Toll Toll // for the message to pass
-	Used int  // of the turn's budget; the carrier adds to it
 }
 
 // Next takes the next work request into Send. It reports false if there is none. bad says that the entry is not well formed.

@@ -64,7 +64,7 @@ func (c Carrier) run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict 
 		b.let()
 		messages += b.messages
 		budget -= b.used
-		qp.Send.Used += b.used
+		qp.Used += b.used
 		if v != engine.More || b.stalled {
 			return v
 		}
