@@ -13,23 +13,20 @@ import (
 // items which are ahead of that by more than slack lets them wait for a moment. Somebody is always least: he runs.
 //
 // Busy is an item that has used much of a turn. It stays busy for grace after it has run dry, for its program may be waiting for the core to
-// post the next, which it was kept from by the very flows that it is to be measured with. Then it may fall behind by half of its credit; for what is more
-// it holds others back, for as long as the program has not even looked at what was completed for it, but for no longer than about twice as long
-// as it had itself been served, or a program that does not look would stop everybody else for little. One that has looked, and has nothing
-// to do, claims nothing.
+// post the next, which it was kept from by the very flows that it is to be measured with. So it goes on holding others back, for about as long as it
+// was served before; longer if the program has not even looked at what was completed for it. No longer, or one that uses little would
+// stop everybody else.
 const (
-	slack    = 1024 * Quantum // bytes that all together carry while one gets ahead by what it may
-	bulk     = Quantum / 4    // bytes used in a turn that make an item busy
-	grace    = 50_000_000     // ns
-	missed   = 4              // bytes used, for each ns that others wait for one that has run dry
-	holdStep = 50_000         // ns between looks whether those who are behind have caught up
+	slack      = 1024 * Quantum // bytes that all together carry while one gets ahead by what it may
+	bulk       = Quantum / 4    // bytes used in a turn that make an item busy
+	grace      = 50_000_000     // ns
+	missed     = 16             // bytes used, for each ns that others wait for one that has run dry
+	missedMore = 4              // the same if its program is not there
+	holdStep   = 50_000         // ns between looks whether those who are behind have caught up
 )
 
-// scanStep is between two looks at those who have run dry; posting is how long a program that is there takes to post the next, in ns.
-const (
-	scanStep = 10_000
-	posting  = 50_000
-)
+// scanStep is between two looks at those who have run dry, in ns.
+const scanStep = 10_000
 
 // holdMost is how long an item waits at most for those who are behind, in ns.
 const holdMost = 50_000_000
@@ -78,10 +75,13 @@ func (f *fair) show(slot int, class uint8, v float64) {
 
 // arrive gives an item that comes its place: where it was, but no further behind than credit; and one that is not busy has none from when it had
 // nothing to do.
-func (f *fair) arrive(it *Item, class uint8) {
+func (f *fair) arrive(it *Item, class uint8, now int64) {
 	if it.dry.Load() {
 		f.mu.Lock()
 		f.wet(it)
+		if it.since != 0 {
+			it.run -= min(it.run, int(now-it.since)*missed)
+		}
 		f.mu.Unlock()
 	}
 	from := math.Float64frombits(f.clock[class].Load())
@@ -106,7 +106,7 @@ func (f *fair) starts(it *Item, class uint8) {
 // used moves an item's time on after a turn.
 func (f *fair) used(it *Item, n int, v Verdict) {
 	it.v += float64(n) * it.group.price()
-	it.run += n
+	it.run = min(it.run+n, grace*missed)
 	it.more = v == More
 	if !it.busy && (n >= bulk || it.more) {
 		f.mu.Lock()
@@ -118,11 +118,10 @@ func (f *fair) used(it *Item, n int, v Verdict) {
 // ended notes that a busy item has nothing to do now.
 func (f *fair) ended(it *Item, v Verdict, now int64) {
 	f.mu.Lock()
-	it.claims, it.until = 0, now+grace
+	it.since, it.until = 0, now+grace
 	if v == Idle {
-		it.claims = now + min(int64(it.run)/missed, grace)
+		it.since = now
 	}
-	it.run = 0
 	if !it.dry.Swap(true) {
 		f.dry = append(f.dry, it)
 	}
@@ -186,8 +185,8 @@ func (f *fair) scan(now int64) {
 			}
 			continue
 		}
-		if now < it.claims {
-			least[it.was] = min(least[it.was], it.claimed(now))
+		if it.claims(now) {
+			least[it.was] = min(least[it.was], it.v)
 		}
 		i++
 	}
@@ -197,11 +196,15 @@ func (f *fair) scan(now int64) {
 	f.scanAt.Store(now + scanStep + int64(len(f.dry))*200)
 }
 
-// claimed is the time that holds others back while an item has run dry: its own as long as its program may be posting, or is not there. Under mu.
-func (it *Item) claimed(now int64) float64 {
-	l, ok := it.runner.(Laggard)
-	if now < it.until-grace+posting || ok && l.Lagging() {
-		return it.v
+// claims reports whether others wait for an item that has run dry. Under mu.
+func (it *Item) claims(now int64) bool {
+	if it.since == 0 {
+		return false
 	}
-	return math.Inf(1)
+	dry := int(now - it.since)
+	if dry < it.run/missed {
+		return true
+	}
+	l, ok := it.runner.(Laggard)
+	return ok && dry < it.run/missedMore && l.Lagging()
 }

@@ -243,7 +243,7 @@ func TestWorkConserving(t *testing.T) {
 		greedy := s.add(&flow{}, weighted(tenant, 1))
 		s.add(&flow{shape: idler}, weighted(tenant, 100))
 		got := s.measure(500_000_000)
-		if got[0] < simRate*0.85 {
+		if got[0] < simRate*0.8 {
 			t.Errorf("%s: the greedy flow has %.2f of %d bytes a ns (%d used)", name, got[0], simRate, greedy.used)
 		}
 	}

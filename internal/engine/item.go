@@ -36,15 +36,15 @@ type Item struct {
 	alarm  atomic.Uint64 // Worker.alarm
 
 	// The scheduler's, of whoever has the item: fair.go.
-	group  *Group
-	v      float64     // virtual time
-	was    uint8       // class in which it is
-	busy   bool        // it counts in its group
-	more   bool        // its last turn ended with more to do
-	claims int64       // until when what dry says holds others back
-	run    int         // bytes used since it was dry
-	until  int64       // when dry ends
-	dry    atomic.Bool // it is among fair.dry; then busy, claims and until are under fair.mu
+	group *Group
+	v     float64     // virtual time
+	was   uint8       // class in which it is
+	busy  bool        // it counts in its group
+	more  bool        // its last turn ended with more to do
+	since int64       // when dry began; 0: it claims nothing
+	run   int         // bytes used that it has not been missed for
+	until int64       // when dry ends
+	dry   atomic.Bool // it is among fair.dry; then busy, since and until are under fair.mu
 
 	// WakeAt is set by Run before it says Wait: the time (Worker.Now) to run again.
 	WakeAt int64

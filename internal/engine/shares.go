@@ -50,7 +50,7 @@ func (s *shares) Push(it *Item, now int64) {
 	if was := it.was; was != c {
 		s.show(was, s.least(was), now) // it was said to be ready there
 	}
-	s.fair.arrive(it, c)
+	s.fair.arrive(it, c, now)
 	s.class[c].push(it)
 	s.n++
 }
