@@ -204,6 +204,7 @@ func (c *Conn) readResponse(env *Env, a *Arrived, info *wire.Info) (again bool) 
 		env.Host.Counters.DropLength.Add(1)
 		return false
 	}
+	c.answering(env.Now)
 	if m.has(off) {
 		env.Host.Counters.Duplicates.Add(1)
 		return false
@@ -216,6 +217,9 @@ func (c *Conn) readResponse(env *Env, a *Arrived, info *wire.Info) (again bool) 
 	}
 	if !m.arrived(off) {
 		return false
+	}
+	if m.got > off {
+		r.asks = 0
 	}
 	if next := h.PSN.Add(1); next.Diff(r.acked) > 0 {
 		c.progress(env, next)

@@ -94,7 +94,7 @@ func (c *Conn) requester() *requester {
 // turn takes and sends work requests until budget, window or output are full. Under mu.
 func (c *Conn) turn(env *Env, p *Path, budget int) engine.Verdict {
 	r := c.requester()
-	r.acks, r.pace.at = c.acknowledges(p), 0
+	r.acks, r.plain, r.pace.at = c.acknowledges(p), p != nil && !p.SACK, 0
 	c.adjust(p)
 	if c.expired(env, p) {
 		return again(c.qp)

@@ -23,6 +23,9 @@ type selective struct {
 	freshAt   int64 // when a fresh gap is believed; 0: there is none
 	repairAt  int64 // when to send again what was sent again; 0: nothing was
 	repairAll bool  // every response known to be missing is asked for at once
+
+	plain bool  // the peer is no router
+	asks  uint8 // how often in a row it was asked for the rest of a READ
 }
 
 // forget drops what is known of packets beyond a gap.
@@ -132,10 +135,41 @@ func (c *Conn) repair(env *Env, p *Path) {
 	}
 	r.probeAt = 0
 	r.freshAt, r.repairAll = 0, false
-	r.repairAt = now + r.cc.round()
+	r.repairAt = now + c.again()
 	c.repairReads(env, p)
 	c.repairSends(env, p)
 	r.repaired = r.high
+}
+
+// Between two requests for the rest of a READ, to a peer that is no router, ns; they double up to the last.
+const (
+	askAgain     = 10_000_000
+	askAgainLast = 320_000_000
+)
+
+// again is how long what was sent again has time. A peer that is no router answers a request for the rest of a READ with all of it: to ask
+// again while that arrives would have it send all of it again. Under mu.
+func (c *Conn) again() int64 {
+	r := c.req
+	if !r.plain || r.replies == 0 {
+		return r.cc.round()
+	}
+	d := min(max(askAgain, 4*r.cc.round())<<r.asks, askAgainLast)
+	r.asks = min(r.asks+1, 5)
+	return d
+}
+
+// answering is a response that a peer which is no router has sent for a READ, of whatever part: it is at it. Under mu.
+func (c *Conn) answering(now int64) {
+	r := c.req
+	if !r.plain {
+		return
+	}
+	r.heard = now
+	r.rtoAt = max(r.rtoAt, now+c.interval())
+	if r.repairAt != 0 {
+		r.repairAt = max(r.repairAt, now+askAgain)
+	}
 }
 
 // repairReads asks again for responses that were passed over: between routers for the missing ones, of any other peer for all from the first

@@ -85,7 +85,11 @@ func (c *Conn) expired(env *Env, p *Path) bool {
 // interval is the time to the next retransmission.
 func (c *Conn) interval() int64 {
 	r := c.req
-	d := min(r.cc.rto()<<r.backoff, rtoLast)
+	d := r.cc.rto()
+	if r.plain && r.replies > 0 {
+		d = max(d, askAgain)
+	}
+	d = min(d<<r.backoff, rtoLast)
 	if t := c.qp.Attr().AckTimeout; t != 0 {
 		d = min(d, verbs.AckTime(t))
 	}
