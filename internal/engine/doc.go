@@ -17,8 +17,9 @@
 // tick until the stream ends. A stream shows in several messages found at a tick; where a tick finds but one, the program
 // was waiting for it (a ping-pong), and the worker stays away from polling this doorbell for a while. See stream.go.
 //
-// Turns. A worker's items take turns by deficit round robin: a turn is a quantum of bytes, small messages count as
-// MessageCost, so that no item holds a worker for more than about 100 µs.
+// Turns. A worker's items take turns as its Scheduler says: a turn is a quantum of bytes, small messages count as MessageCost, so that no item
+// holds a worker for more than about 100 µs. The scheduler of New knows strict classes and weighted shares (sched.go, shares.go,
+// fair.go, group.go); without them it is deficit round robin.
 //
 // Who may call what: an Engine's methods, from any goroutine. Item.Run is called by one worker at a time. Worker's methods,
 // only from within Run on that worker.

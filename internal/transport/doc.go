@@ -18,6 +18,10 @@
 // queue pair's peer address. UD: the fabric takes the work request (verbs.QP.Next), finds the path of its AH, and calls SendDatagram;
 // when a UD queue pair's Run has no work request left it returns conn.Datagrams(env), which keeps datagrams that wait for a receive.
 //
+// # Limits
+//
+// What the queue pair's container and tenant may send and receive (verbs.QP.Pay) is held to in pace.go, pace_reply.go and pace_arrive.go.
+//
 // # Threads and locks
 //
 // Run and Receive of one Conn may be called by different workers at the same time. The responder's state is under verbs.QP.Resp,
