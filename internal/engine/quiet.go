@@ -4,12 +4,14 @@ package engine
 // itself) would take the core from others at the worker's priority. After needlessWakes in a row its eventfd is not watched for a
 // pause, which doubles each time up to pauseMax and is forgotten with the first message. See Worker.mute.
 //
-// A ring of which an item hears that is held back, by a limit or by its share, or that has work to do already, is no needless one; but a program
-// cannot post for ever without anything being done, so only heldWakes of them in a row are let pass.
+// A ring of which an item hears that is held back by its share, or has work to do already, is no needless one; but a program cannot post for ever
+// without anything being done, so only heldWakes of them in a row are let pass. One of an item that waits for a limit is worth laterWakes:
+// nothing can come of it, and the mute ends with the message that does.
 
 const (
 	needlessWakes = 64
 	heldWakes     = 512
+	laterWakes    = 16
 	pauseMin      = 1_000_000  // ns
 	pauseMax      = 16_000_000 //
 )

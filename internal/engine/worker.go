@@ -332,8 +332,8 @@ func (w *Worker) turn(it *Item, budget int) {
 	}
 }
 
-// Holds says that an item has work that has to wait: its program did not ring for nothing.
-func (w *Worker) Holds(it *Item) { it.bell.wakeOf(w).quiet.held = true }
+// Later says that an item has work that cannot be done before WakeAt, however often its program rings.
+func (w *Worker) Later(it *Item) { it.bell.wakeOf(w).quiet.needless += laterWakes - 1 }
 
 // Did counts messages that an item has done: its program did not ring for nothing.
 func (w *Worker) Did(it *Item, messages int) {

@@ -7,7 +7,8 @@ import "sync/atomic"
 const (
 	defaultDepth = 10_000_000 // that a bucket holds, if nobody says how much
 	leastDepth   = 500_000    // that a bucket holds, whatever anybody says
-	nap          = 250_000    // who has to wait does so for at least this long, and then has this much to use
+	longNap      = 1_000_000  // who has to wait does so for at least this long, and then has this much to use,
+	napPart      = 4          // or for this part of what the bucket holds
 )
 
 // Least depths: a packet of the largest MTU, a message; and what Rate says of no burst.
@@ -21,6 +22,7 @@ type Gate struct {
 	bits, messages Bucket
 	shut           atomic.Bool // there is a bound
 	quantum        atomic.Uint64
+	nap            atomic.Int64
 }
 
 // Set changes what the gate lets through from now on.
@@ -32,11 +34,13 @@ func (g *Gate) Set(now int64, r Rate) {
 	burst = max(burst, brings(r.Bits/8, leastDepth), leastBytes)
 	g.bits.Set(now, r.Bits, 8*min(burst, 1<<46))
 	g.messages.Set(now, r.Messages, max(brings(r.Messages, defaultDepth), 1))
-	q := uint64(1) << 30
+	nap, quantum := int64(longNap), uint64(1)<<30
 	if r.Bits != 0 {
-		q = max(brings(r.Bits/8, nap), leastBytes)
+		nap = int64(min(float64(burst)*8*second/float64(r.Bits)/napPart, longNap))
+		quantum = max(brings(r.Bits/8, uint64(nap)), leastBytes)
 	}
-	g.quantum.Store(q)
+	g.nap.Store(nap)
+	g.quantum.Store(quantum)
 	g.shut.Store(r.Bits != 0 || r.Messages != 0)
 }
 

@@ -39,8 +39,8 @@ func (c *Chain) Behind(now int64) (ns int64) {
 	return ns
 }
 
-// Ticket is what one sender has booked and waits for. It books for what it has to send, and no more than some 250 µs bring, so that those who share
-// a gate take turns. The zero Ticket is none. One goroutine at a time.
+// Ticket is what one sender has booked and waits for. It books for what it has to send, and no more than a ms brings, so that those who share a
+// gate take turns. The zero Ticket is none. One goroutine at a time.
 type Ticket struct {
 	chain    Chain
 	bytes    uint64
@@ -78,8 +78,9 @@ func (t *Ticket) Ask(now int64, c *Chain, bytes, messages uint64) Grant {
 
 // book takes what is asked for, at most the smallest quantum of the gates.
 func (t *Ticket) book(now int64, c *Chain, bytes, messages uint64) {
+	nap := int64(longNap)
 	for _, g := range c.gate[:c.n] {
-		bytes = min(bytes, g.quantum.Load())
+		bytes, nap = min(bytes, g.quantum.Load()), min(nap, g.nap.Load())
 	}
 	t.chain, t.bytes, t.messages = *c, bytes, messages
 	if t.due = c.Book(now, bytes, messages); t.due > now {

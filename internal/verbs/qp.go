@@ -314,7 +314,7 @@ func (qp *QP) Run(w *engine.Worker, budget int) engine.Verdict {
 	v := qp.dev.carrier.Run(w, qp, budget)
 	w.Spend(qp.Used)
 	if v == engine.Wait && qp.waits.Load() {
-		w.Holds(&qp.Item)
+		w.Later(&qp.Item)
 	}
 	return v
 }
