@@ -61,7 +61,7 @@ func (s *shares) Pop(now int64) (*Item, int) {
 		s.hasty, s.lower = false, now
 	}
 	if it := s.fifo.pop(); it != nil || s.n == 0 {
-		s.from = ClassNormal
+		s.from, s.next = ClassNormal, 0
 		return it, Quantum
 	}
 	return s.choose(now)
@@ -95,7 +95,7 @@ func (s *shares) choose(now int64) (*Item, int) {
 		s.held[c] = 0
 		h.pop()
 		s.n--
-		s.from = uint8(c)
+		s.from, s.next = uint8(c), 0
 		s.fair.starts(it, s.from)
 		return it, budget
 	}

@@ -85,6 +85,7 @@ func (qp *QP) complete(o *Outstanding, status WCStatus) (full bool) {
 		switch o.Opcode {
 		case OpRDMARead, OpAtomicCmpAndSwp, OpAtomicFetchAdd: // whose data come
 			bump(&qp.Stats.ReadBytes, uint64(o.Length))
+		case OpBindMW, OpLocalInv: // which go nowhere
 		default:
 			bump(&qp.Stats.SentBytes, uint64(o.Length))
 		}

@@ -55,10 +55,13 @@ func (t *Traffic) add(x *Traffic) {
 
 // Traffic reads the counters.
 func (s *Stats) Traffic() (t Traffic) {
-	t.EgressMessages, t.EgressBytes = s.SentMessages(), s.SentBytes.Load()+s.ServedBytes.Load()
+	t.EgressBytes = s.SentBytes.Load() + s.ServedBytes.Load()
 	t.IngressMessages, t.IngressBytes = s.ReceivedMessages.Load()+s.Served.Load(), s.ReceivedBytes.Load()+s.ReadBytes.Load()
 	for i := range t.Ops {
 		t.Ops[i] = s.Ops[i].Load()
+		if Opcode(i) != OpBindMW && Opcode(i) != OpLocalInv { // which go nowhere
+			t.EgressMessages += t.Ops[i]
+		}
 	}
 	for i := range t.Errors {
 		t.Errors[i] = s.ErrorsBy[i].Load()
