@@ -30,7 +30,7 @@ func (m *Machine) Extend(_ int64, id ID, timeout uint8) error {
 	return nil
 }
 
-// receiveMRA waits longer for the answer to a REQ or REP (12.9.8.2): its time stands still while the peer says it will need. Once a
+// receiveMRA is patient for longer with the answer to a REQ or REP (12.9.8.2): its time stands still while the peer says it will need. Once a
 // message; so the peer cannot make us wait for ever.
 func (m *Machine) receiveMRA(now int64, r Route, x wire.MAD) {
 	var a wire.CMMRA
@@ -54,5 +54,14 @@ func (m *Machine) extended(now int64, c *conn, s state, timeout uint8) {
 	m.become(c, s)
 	c.deadline += d
 	m.fromTheBeginning(c)
+	if m.asksAfterMRA(c) {
+		d = min(d, askAfterMRA)
+	}
 	m.arm(c, min(now+d, c.deadline))
 }
+
+// askAfterMRA is between REPs, in ns, to a router that wants more time. What its program says then, an RTU, is said once: if that is lost
+// nobody would miss it for as long as the MRA says, which is 69 s.
+const askAfterMRA = 500_000_000
+
+func (m *Machine) asksAfterMRA(c *conn) bool { return c.state == mraRepReceived && m.eager(c.route) }

@@ -98,6 +98,9 @@ func (m *Machine) expire(now int64, c *conn) {
 	}
 	m.again(c)
 	c.step = min(2*c.step, c.try)
+	if m.asksAfterMRA(c) {
+		c.step = max(c.step, askAfterMRA)
+	}
 	m.arm(c, min(now+c.step, c.deadline))
 }
 
