@@ -15,7 +15,7 @@ QUICK    ?=
 FIGURES  ?=
 OUT      ?= bench/out
 FUZZTIME ?= 10s
-TESTTIME ?= 30m
+TESTTIME ?= 50m
 
 .PHONY: help demo test bench accept interop build lib tools deps check fmt vet lint unit race fuzz clean
 help: ## list the targets
