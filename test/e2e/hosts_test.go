@@ -38,9 +38,7 @@ func acrossHosts(t *testing.T, rows []row) {
 	})
 	for _, h := range c.Hosts {
 		h.RouterAlive(t)
-		if err := h.Left(); err != nil {
-			t.Error(err)
-		}
+		h.Wait("nothing is left", 10*time.Second, h.Left)
 	}
 }
 
