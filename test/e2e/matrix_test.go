@@ -148,9 +148,7 @@ func everyWay(t *testing.T, h *host.Host, rows []row) {
 		}
 	})
 	h.RouterAlive(t)
-	if err := h.Left(); err != nil {
-		t.Error(err)
-	}
+	h.Wait("nothing is left", 10*time.Second, h.Left)
 }
 
 func TestDevinfo(t *testing.T) {
