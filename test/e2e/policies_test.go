@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +50,7 @@ func TestAccess(t *testing.T) {
 func access(t *testing.T, p ruled) {
 	file := written(t, "AccessPolicy", "apart", apart)
 	start := func(h *host.Host, name string, args ...string) *host.Running {
+		gone(t, h, name)
 		return h.Start(t, host.Options{Name: name}, args...)
 	}
 	both := func(server, client []string) (s, c *host.Running) {
@@ -92,6 +94,17 @@ func access(t *testing.T, p ruled) {
 		c.Succeed(t)
 		s.Kill()
 	}
+}
+
+// gone waits until no container has a name, so that another can have it.
+func gone(t *testing.T, h *host.Host, name string) {
+	t.Helper()
+	host.Eventually(t, "the last "+name+" is gone", 15*time.Second, func() error {
+		if slices.Contains(column(h.Freeflow(t, "get", "containers")), name) {
+			return fmt.Errorf("it is there")
+		}
+		return nil
+	})
 }
 
 // addressOf waits until a container is there and gives its address.
@@ -145,6 +158,8 @@ func TestRateLimit(t *testing.T) {
 		h.Freeflow(t, "apply", "-f", written(t, "RateLimit", "cap", "  select: {container: capped}\n  rate: "+rate+"\n"))
 	}
 	measure := func(server, client string, n int) float64 {
+		gone(t, h, server)
+		gone(t, h, client)
 		ip := h.NewIP()
 		s := h.Start(t, host.Options{Name: server, IP: ip}, "ib_write_bw", "-F", "-n", strconv.Itoa(n), "--report_gbits")
 		s.WaitListen(t, 18515)
@@ -196,6 +211,8 @@ func TestQuota(t *testing.T) {
 		}
 		return nil
 	})
+	gone(t, h, "poor")
+	gone(t, h, "rich")
 	s = h.Start(t, host.Options{Name: "poor"}, "ib_write_bw", "-F", "-q", "4")
 	ip := addressOf(t, ruled{a: h}, "poor")
 	s.WaitListen(t, 18515)
