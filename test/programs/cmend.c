@@ -173,7 +173,7 @@ static void client_killed(void)
 	accept_one(&c);
 	together();
 	EXPECT_NEWS(c.channel, RDMA_CM_EVENT_DISCONNECTED, 0);
-	if (c.id) {
+	if (!failure[0]) {
 		WELL(rdma_disconnect(c.id));
 		EXPECT_WC(c.id->recv_cq, 0, IBV_WC_WR_FLUSH_ERR);
 	}
