@@ -9,6 +9,7 @@ func (e *Engine) EachCounter(f func(worker, name string, value uint64)) {
 		f(w.Name, "mutes", w.Mutes.Load())
 		f(w.Name, "given", w.Given.Load())
 		f(w.Name, "arrivals", w.Arrivals.Load())
+		f(w.Name, "moderated", w.Moderated.Load())
 		f(w.Name, "held", w.Held.Load())
 	}
 }

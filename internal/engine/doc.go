@@ -15,7 +15,8 @@
 // Streaming. A poster that rings again and again without waiting would pay a switch for each message. So a worker that
 // is woken in quick succession says in the doorbell file that it will look by itself (poll), and does so by a timer every
 // tick until the stream ends. A stream shows in several messages found at a tick; where a tick finds but one, the program
-// was waiting for it (a ping-pong), and the worker stays away from polling this doorbell for a while. See stream.go.
+// was waiting for it (a ping-pong), and the worker stays away from polling this doorbell for a while. See stream.go. An item that moves much in few
+// messages is a stream too (Worker.Bulk), and a socket that brings much is looked at by timer (moderate.go).
 //
 // Turns. A worker's items take turns as its Scheduler says: a turn is a quantum of bytes, small messages count as MessageCost, so that no item
 // holds a worker for more than about 100 µs. The scheduler of New knows strict classes and weighted shares (sched.go, shares.go,

@@ -55,7 +55,7 @@ type Engine struct {
 	allowed  unix.CPUSet
 	mu       sync.Mutex // of slots
 	slots    atomic.Pointer[[]*Doorbell]
-	sources  atomic.Pointer[[]Source]
+	sources  atomic.Pointer[[]*source]
 	free     []int
 	closed   atomic.Bool
 	warnFast sync.Once
@@ -96,7 +96,7 @@ func New(log *slog.Logger) (*Engine, error) {
 	e := &Engine{log: log}
 	slots := []*Doorbell{}
 	e.slots.Store(&slots)
-	e.sources.Store(&[]Source{})
+	e.sources.Store(&[]*source{})
 	cpus, err := e.allowedCPUs()
 	if err != nil {
 		return nil, err

@@ -3,14 +3,12 @@ package engine
 import (
 	"fmt"
 	"slices"
-
-	"golang.org/x/sys/unix"
 )
 
 // Source is what becomes readable without a program's doorbell: a socket. Ready is called on the worker that watches it, for as long as
-// there is something to read, and reads some of it.
+// there is something to read, or by timer if it brings much; it reads some of it and gives the bytes.
 type Source interface {
-	Ready(w *Worker)
+	Ready(w *Worker) (bytes int)
 }
 
 // Egress collects what a worker's items send, so that it leaves in few system calls and after their locks have been given back. Its
@@ -25,10 +23,11 @@ type Egress interface {
 func (e *Engine) Watch(core, fd int, s Source) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := append(slices.Clone(*e.sources.Load()), s)
+	old := *e.sources.Load()
+	x := &source{Source: s, fd: fd, slot: sourceSlot - len(old), home: e.cores[core]}
+	all := append(slices.Clone(old), x)
 	e.sources.Store(&all)
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(sourceSlot - (len(all) - 1))}
-	if err := unix.EpollCtl(e.cores[core].ep, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+	if err := x.watch(); err != nil {
 		return fmt.Errorf("watch a socket: %w", err)
 	}
 	return nil
@@ -36,6 +35,12 @@ func (e *Engine) Watch(core, fd int, s Source) error {
 
 // Forget ends Watch. When it returns the worker does not look at fd any more, and has sent what its items left in an Egress.
 func (e *Engine) Forget(core, fd int) {
+	for _, s := range *e.sources.Load() {
+		if s.fd == fd && s.home == e.cores[core] {
+			s.gone.Store(true)
+		}
+	}
+	e.Quiesce() // whoever watches it again does so now
 	e.cores[core].unwatch(fd)
 	e.Quiesce()
 }
@@ -64,12 +69,6 @@ func (e *Engine) CPUs() []int {
 
 // Index tells the workers of an engine apart: 0 to Workers-1, the cores first.
 func (w *Worker) Index() int { return w.index }
-
-// takeSource serves a source that has become readable.
-func (w *Worker) takeSource(slot int) {
-	w.Arrivals.Add(1)
-	(*w.e.sources.Load())[sourceSlot-slot].Ready(w)
-}
 
 // press sends early what the worker's items have left, if it is much.
 func (w *Worker) press() {

@@ -10,22 +10,24 @@ package engine
 // After a failed trial the doorbell needs twice as many quick wake-ups for the next, up to streakMax.
 
 const (
-	quickWake   = 6_000  // ns: a wake-up this soon after the worker slept is a quick one
-	streakStart = 16     // quick wake-ups before a trial
-	streakMax   = 65_536 //
-	streamTick  = 15_000 // ns between looks
-	streamFound = 4      // messages at a tick that make a stream
-	idleTicks   = 4      // ticks with nothing, or with no stream, that end it
+	quickWake   = 6_000     // ns: a wake-up this soon after the worker slept is a quick one
+	streakStart = 16        // quick wake-ups before a trial
+	streakMax   = 65_536    //
+	streamTick  = 15_000    // ns between looks
+	streamFound = 4         // messages at a tick that make a stream
+	idleTicks   = 4         // ticks with nothing, or with no stream, that end it
+	bulkHold    = 2_000_000 // ns for which an item that moves much makes its doorbell a stream
 )
 
 // stream is what one worker knows of one doorbell's ringing.
 type stream struct {
-	streak   int  // quick wake-ups in a row
-	need     int  // of them for the next trial
-	trial    bool // no stream has been seen since polling began
-	looks    int  // since then
-	poor     int  // ticks in a row without a stream
-	messages int  // done since the last look
+	streak   int   // quick wake-ups in a row
+	need     int   // of them for the next trial
+	trial    bool  // no stream has been seen since polling began
+	looks    int   // since then
+	poor     int   // ticks in a row without a stream
+	messages int   // done since the last look
+	bulk     int64 // until when it is a stream whatever its messages
 }
 
 // woken counts a wake-up by a ring and reports whether it is time to poll.
@@ -41,14 +43,20 @@ func (s *stream) woken(quick bool) bool {
 	if s.streak < s.need {
 		return false
 	}
-	s.streak, s.trial, s.poor, s.messages, s.looks = 0, true, 0, 0, 0
+	s.begin()
 	return true
 }
 
+// begin begins a trial.
+func (s *stream) begin() { s.streak, s.trial, s.poor, s.messages, s.looks = 0, true, 0, 0, 0 }
+
 // looked judges what was done since the last look and reports whether to go on polling.
-func (s *stream) looked() bool {
+func (s *stream) looked(now int64) bool {
 	n := s.messages
 	s.messages = 0
+	if now < s.bulk {
+		return true
+	}
 	if s.looks++; s.looks == 1 {
 		return true // what was done until now was rung for; this look finds the first that was not
 	}

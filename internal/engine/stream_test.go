@@ -10,9 +10,9 @@ func TestStreamTrial(t *testing.T) {
 		for i := range n {
 			if s.woken(true) {
 				at = append(at, i+1)
-				s.looked()
+				s.looked(0)
 				s.messages = 1 // a ping-pong: one message a look
-				if s.looked() {
+				if s.looked(0) {
 					t.Fatal("polling goes on for a ping-pong")
 				}
 			}
@@ -25,20 +25,38 @@ func TestStreamTrial(t *testing.T) {
 	}
 	for !s.woken(true) {
 	}
-	s.looked()
+	s.looked(0)
 	for range 100 {
 		s.messages = 50
-		if !s.looked() {
+		if !s.looked(0) {
 			t.Fatal("polling ended in a stream")
 		}
 	}
 	for i := 1; ; i++ {
-		if !s.looked() {
+		if !s.looked(0) {
 			if i != idleTicks {
 				t.Fatalf("polling ended %d empty looks after the stream, want %d", i, idleTicks)
 			}
 			break
 		}
+	}
+}
+
+// TestBulkIsAStream: what moves much is a stream for a while, however few its messages are.
+func TestBulkIsAStream(t *testing.T) {
+	s := stream{bulk: 1000}
+	s.begin()
+	for now := range int64(1000) {
+		if !s.looked(now) {
+			t.Fatalf("polling ended at %d", now)
+		}
+	}
+	looks := 1
+	for s.looked(1000) {
+		looks++
+	}
+	if looks != 1+idleTicks {
+		t.Errorf("polling ended after %d more looks, want %d", looks, 1+idleTicks)
 	}
 }
 

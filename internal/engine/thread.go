@@ -13,7 +13,7 @@ const (
 )
 
 // checkThread is how long in ns a worker may run on another thread than the one that has its core and priority.
-const checkThread = 1_000_000
+const checkThread = 50_000
 
 // settle gives the worker's thread its core and priority, now and whenever the Go scheduler has moved the worker to another.
 //

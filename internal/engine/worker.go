@@ -27,6 +27,7 @@ type Worker struct {
 	waiting    sleepers    // items that said Wait
 	near       int         // of them for a moment only
 	muted      []muted     // doorbells that are not watched for a while
+	moderated  []*source   // sources that this worker looks at by timer
 	polled     []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
 	now        int64
 	sleptAt    int64
@@ -51,7 +52,7 @@ type Worker struct {
 	egress atomic.Pointer[egress]
 
 	// Counters for whoever wants to know how the engine fares.
-	Wakeups, Turns, Looks, Mutes, Given, Arrivals, Held atomic.Uint64
+	Wakeups, Turns, Looks, Mutes, Given, Arrivals, Moderated, Held atomic.Uint64
 }
 
 // Slots of epoll events: doorbells have theirs from 0 up, sources theirs from sourceSlot down.
@@ -144,6 +145,9 @@ func (w *Worker) loop() {
 			w.takeMail()
 		}
 		w.look()
+		if len(w.moderated) > 0 {
+			w.lookAtSources()
+		}
 		if len(w.muted) > 0 {
 			w.unmute()
 		}
@@ -244,7 +248,7 @@ func (w *Worker) look() {
 			w.polled = slices.Delete(w.polled, i, i+1)
 			continue
 		}
-		if d.mode != Fast && !d.wakeOf(w).strm.looked() {
+		if d.mode != Fast && !d.wakeOf(w).strm.looked(w.now) {
 			w.stopPolling(d)
 			w.polled = slices.Delete(w.polled, i, i+1)
 			continue
@@ -342,6 +346,21 @@ func (w *Worker) Did(it *Item, messages int) {
 	k.quiet.done += messages
 }
 
+// Bulk says that an item moves much, in few messages: its program need not ring for each of them, the worker looks. From within Run.
+func (w *Worker) Bulk(it *Item) {
+	d := it.bell
+	if d.mode == Fast {
+		return
+	}
+	if o := d.owner.Load(); o == nil && d.owner.CompareAndSwap(nil, w) {
+		d.wakeOf(w).strm.begin()
+		w.startPolling(d)
+	} else if o != w {
+		return
+	}
+	d.wakeOf(w).strm.bulk = w.now + bulkHold
+}
+
 // timeout is how long the worker may sleep in ns; -1 for ever.
 func (w *Worker) timeout() int64 {
 	if w.mail.Load() || w.spins && len(w.polled) > 0 {
@@ -355,6 +374,9 @@ func (w *Worker) timeout() int64 {
 	}
 	if len(w.polled) > 0 && (at < 0 || w.lookAt < at) {
 		at = w.lookAt
+	}
+	if t := w.nextSource(); t >= 0 && (at < 0 || t < at) {
+		at = t
 	}
 	if len(w.waiting) > 0 && (at < 0 || w.waiting[0].at < at) && (w.near > 0 || !w.setAlarm(w.waiting[0].at)) {
 		at = w.waiting[0].at

@@ -25,6 +25,9 @@ type Carrier struct {
 	local    local.Carrier
 	table    atomic.Pointer[Table]
 	underlay netip.Addr
+	cpus     []int   // of the workers that have inlets
+	much     much    // for steering
+	steers   bool    // packets may say which socket they are for
 	lanes    []*lane // by worker
 	ports    []*udp.Port
 	inlets   []*inlet
@@ -34,6 +37,7 @@ type Carrier struct {
 // New makes a carrier that knows of no other host. Without Start it carries messages on this host only.
 func New() *Carrier {
 	c := &Carrier{Host: transport.NewHost()}
+	c.much.set(steerBegin, steerKeep)
 	c.local = local.Carrier{Away: elsewhere{c}, Tap: &c.Tap}
 	c.table.Store(NewTable(0))
 	c.qp1.init(c)
@@ -45,7 +49,10 @@ func (c *Carrier) Bind(eng *engine.Engine) {
 	c.eng = eng
 	c.lanes = make([]*lane, eng.Workers())
 	for i := range c.lanes {
-		c.lanes[i] = &lane{c: c}
+		c.lanes[i] = &lane{c: c, core: -1}
+		if i < len(eng.CPUs()) {
+			c.lanes[i].core = i
+		}
 		c.lanes[i].env.Host = c.Host
 		c.lanes[i].env.Out = c.lanes[i]
 	}
@@ -70,12 +77,12 @@ func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 	}()
 	c.SetDevice(dev)
 	c.underlay = u.IP
-	cpus := c.eng.CPUs()
-	if err := c.open(cpus, GenevePort, false); err != nil {
+	c.cpus = c.eng.CPUs()
+	if err := c.open(GenevePort, false); err != nil {
 		return err
 	}
 	if u.Plain {
-		if err := c.open(cpus, RoCEPort, true); err != nil {
+		if err := c.open(RoCEPort, true); err != nil {
 			return err
 		}
 	}
@@ -92,12 +99,19 @@ func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 }
 
 // open opens one port, with a batch for each worker and an inlet for each core.
-func (c *Carrier) open(cpus []int, number uint16, plain bool) error {
-	port, err := udp.Open(udp.Config{Addr: netip.AddrPortFrom(c.underlay, number), CPUs: cpus})
+func (c *Carrier) open(number uint16, plain bool) error {
+	cpus, config := c.cpus, udp.Config{Addr: netip.AddrPortFrom(c.underlay, number), CPUs: c.cpus}
+	if !plain {
+		config.Hint = hint
+	}
+	port, err := udp.Open(config)
 	if err != nil {
 		return err
 	}
 	c.ports = append(c.ports, port)
+	if !plain {
+		c.steers = port.Features().Steering == udp.SteerProgram
+	}
 	for i, l := range c.lanes {
 		var b *udp.Batch
 		if i < len(cpus) {
@@ -165,7 +179,9 @@ func (c *Carrier) SetTable(t *Table) { c.table.Store(t) }
 func (c *Carrier) Wake(qp *verbs.QP) { c.eng.Schedule(&qp.Item) }
 
 // Open is verbs.Carrier's.
-func (c *Carrier) Open(qp *verbs.QP) { qp.Ext = &link{conn: transport.Open(qp)} }
+func (c *Carrier) Open(qp *verbs.QP) {
+	qp.Ext = &link{conn: transport.Open(qp), steer: steering{much: &c.much}}
+}
 
 // Reset is verbs.Carrier's.
 func (c *Carrier) Reset(qp *verbs.QP) {
@@ -173,6 +189,7 @@ func (c *Carrier) Reset(qp *verbs.QP) {
 	l.conn.Reset()
 	l.side.Store(undecided)
 	l.route.Store(nil)
+	l.steer.forget()
 }
 
 // laneOf gives a worker's lane, for what is to be done now.
@@ -189,9 +206,12 @@ func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict
 	}
 	r := c.current(qp)
 	l := c.laneOf(w)
-	l.env.Began, l.env.Used = 0, 0
+	l.env.Began, l.env.Used, l.bulk = 0, 0, false
 	v := linkOf(qp).conn.Run(&l.env, r.path, budget)
 	qp.Used += l.env.Used
+	if l.bulk {
+		w.Bulk(&qp.Item)
+	}
 	w.Did(&qp.Item, l.env.Began) // the program did not ring for nothing, though nothing has completed yet
 	return v
 }

@@ -139,7 +139,7 @@ func (g *groups) join() {
 }
 
 // Ready is engine.Source's: it takes what has come to the groups.
-func (g *groups) Ready(w *engine.Worker) {
+func (g *groups) Ready(w *engine.Worker) (bytes int) {
 	g.begin(w)
 	g.udp.Poll()
 	var a udp.Arrival
@@ -148,9 +148,11 @@ func (g *groups) Ready(w *engine.Worker) {
 		if !ok {
 			break
 		}
+		bytes += len(a.Bytes)
 		g.takePlain(w, &a, to)
 	}
 	g.inlet.hand(w)
+	return bytes
 }
 
 // multicastQPN is where datagrams to a group are for (IBTA 10.5.1).

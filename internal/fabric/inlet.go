@@ -47,11 +47,12 @@ type flow struct {
 }
 
 // Ready is engine.Source's: it receives once and hands everything over.
-func (in *inlet) Ready(w *engine.Worker) {
+func (in *inlet) Ready(w *engine.Worker) (bytes int) {
 	in.begin(w)
 	in.rx.Poll()
 	var a udp.Arrival
 	for in.rx.Next(&a) {
+		bytes += len(a.Bytes)
 		if in.plain {
 			in.takePlain(w, &a, in.c.underlay)
 		} else {
@@ -59,6 +60,7 @@ func (in *inlet) Ready(w *engine.Worker) {
 		}
 	}
 	in.hand(w)
+	return bytes
 }
 
 // begin is before all else in a turn.
@@ -74,6 +76,15 @@ func (in *inlet) hand(w *engine.Worker) {
 		return
 	}
 	qp := in.flow.qp
+	if in.c.steers && !in.flow.plain {
+		bytes := 0
+		for i := range in.batch[:in.n] {
+			bytes += len(in.batch[i].Payload)
+		}
+		if linkOf(qp).steer.took(w.Now(), bytes) && isAnswer(&in.batch[0]) {
+			w.Bulk(&qp.Item) // it reads
+		}
+	}
 	if linkOf(qp).conn.Receive(&in.lane.env, in.flow.path, in.batch[:in.n]) {
 		w.Schedule(&qp.Item)
 	}
@@ -89,6 +100,7 @@ type packet struct {
 	trafficCls uint8
 	id         uint16 // plain: the IPv4 identification
 	rider      wire.Rider
+	steer      wire.Steer
 }
 
 // takeTunnel takes a packet from another router.
@@ -120,7 +132,7 @@ func (in *inlet) takeTunnel(w *engine.Worker, a *udp.Arrival) {
 		in.showTaken(&p)
 	}
 	p.ecn |= a.TOS & udp.ECNMask
-	p.rider = g.Rider()
+	p.rider, p.steer = g.Rider(), g.Steer()
 	in.accept(w, &p, rest)
 }
 
@@ -146,6 +158,9 @@ func (in *inlet) accept(w *engine.Worker, p *packet, rest []byte) {
 	case f.qp.Type == verbs.TypeUD:
 		in.datagram(w, f.qp, p, x)
 	default:
+		if to := uint32(p.steer.From); !in.plain && linkOf(f.qp).steer.to.Load() != to {
+			linkOf(f.qp).steer.to.Store(to)
+		}
 		in.n++
 	}
 }
@@ -255,3 +270,9 @@ func leadsTo(p *transport.Path, g verbs.GID, host netip.Addr) bool {
 
 // groupQP stands for "the members of a group" in a flow.
 var groupQP = &verbs.QP{}
+
+// isAnswer says whether a packet is a response.
+func isAnswer(x *transport.Arrived) bool {
+	info := x.H.Opcode.Info()
+	return info != nil && !info.Request
+}

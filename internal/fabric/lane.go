@@ -15,6 +15,8 @@ import (
 // lane is what one worker sends with: it is the transport's Output and the engine's Egress.
 type lane struct {
 	c      *Carrier
+	core   int  // of the worker; -1: of none
+	bulk   bool // the queue pair that runs sends much
 	env    transport.Env
 	tunnel *udp.Batch    // nil before Start
 	plain  *udp.Batch    // nil if there are no external peers
@@ -98,6 +100,11 @@ func (l *lane) Packet(p *transport.Path, qp *verbs.QP, h *wire.Header, payload [
 		r := linkOf(qp).route.Load()
 		o.src, o.av = &r.src, &r.attr.AV
 		o.full = verbs.MTUBytes(r.attr.PathMTU)
+		if l.c.steers {
+			s := &linkOf(qp).steer
+			l.bulk = s.sent(l.env.Now, n, l.core) || l.bulk
+			o.steer = s.says()
+		}
 	case h.Opcode == wire.OpCNP:
 		o.src, o.av = answering(qp, &w.gid), &noAV
 	default:
@@ -112,6 +119,7 @@ type origin struct {
 	av       *verbs.AHAttr // by which it is sent
 	num      uint32        // the queue pair's
 	full     uint32        // bytes of payload that its full packets have; 0: there are none
+	steer    wire.Steer
 }
 
 // sendTunnel leaves a packet to another router. The rest is as for Packet; in a struct it would cost 10 ns a packet.
@@ -123,11 +131,14 @@ func (l *lane) sendTunnel(w *way, o *origin, h *wire.Header, payload []mem.Span,
 		over = overhead4
 	}
 	size := h.Size()
-	rider := 0
-	if h.Rider.OK {
-		rider = wire.RiderSize
+	extra := 0
+	if o.steer.Some() {
+		extra = wire.SteerSize
 	}
-	option := rider + l.even.option(w.dest, rider+size+over+n, n >= evenFrom && uint32(n) == o.full)
+	if h.Rider.OK {
+		extra += wire.RiderSize
+	}
+	option := extra + l.even.option(w.dest, extra+size+over+n, n >= evenFrom && uint32(n) == o.full)
 	shape := udp.Shape{Header: option + over + size, Payload: n, Trailer: int(h.Pad) + wire.ICRCSize, Copy: copyNow}
 	pk, err := l.tunnel.Queue(w.dest, shape, payload)
 	if err != nil {
@@ -136,7 +147,7 @@ func (l *lane) sendTunnel(w *way, o *origin, h *wire.Header, payload []mem.Span,
 	}
 	wire.Geneve(pk.Header).Put(w.vni, ether(v4))
 	if option > 0 {
-		wire.Geneve(pk.Header).PutOptions(&h.Rider, option)
+		wire.Geneve(pk.Header).PutOptions(o.steer, &h.Rider, option)
 	}
 	b := pk.Header[option:] // from here on as if there were no option
 	ipLen := over - wire.GeneveSize - wire.UDPSize

@@ -12,6 +12,7 @@ type link struct {
 	conn  *transport.Conn
 	side  atomic.Uint32 // undecided, here or away
 	route atomic.Pointer[route]
+	steer steering
 }
 
 // Where the peer of a connected queue pair is. Once decided it is so until RESET: work requests that are under way on one side cannot be gone on with on the other.

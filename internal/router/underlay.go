@@ -8,6 +8,7 @@ import (
 	"github.com/freeflow-rdma/freeflow/internal/fabric"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
 	"github.com/freeflow-rdma/freeflow/internal/verbs"
+	"github.com/freeflow-rdma/freeflow/internal/wire"
 )
 
 // openUnderlay makes other hosts reachable from HostIP, and gives what undoes it.
@@ -37,7 +38,7 @@ func pathMTU(host netip.Addr) (uint8, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := udp.PathMTU(underlay, udp.Encapsulation{OuterV6: host.Is6(), Geneve: true, InnerV6: true})
+	n := udp.PathMTU(underlay, udp.Encapsulation{OuterV6: host.Is6(), Geneve: true, Options: wire.SteerSize, InnerV6: true})
 	if n == 0 {
 		return 0, fmt.Errorf("the MTU of %s's interface is %d: RoCE needs more (1500 gives a path MTU of 1024, 4300 one of 4096)", host, underlay)
 	}

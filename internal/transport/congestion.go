@@ -22,6 +22,9 @@ const (
 	floorTime   = 4
 )
 
+// shortest is less than a round trip between two hosts takes, in ns.
+const shortest = 2_000
+
 // Retransmission timer, in ns.
 const (
 	rtoFirst = 4_000_000 // before anything was measured
@@ -51,9 +54,12 @@ func (g *congestion) round() int64 {
 	return g.srtt + g.srtt/4 + g.rttvar
 }
 
-// sample is a round trip that was measured on a packet sent once (Karn).
+// sample is a round trip that was measured on a packet sent once (Karn). Two workers' times differ by as much as their turns take: what is
+// shorter than any round trip between hosts is no measurement.
 func (g *congestion) sample(rtt int64) {
-	rtt = max(rtt, 1)
+	if rtt < shortest {
+		return
+	}
 	if g.minRTT == 0 || rtt < g.minRTT {
 		g.minRTT = rtt
 	}

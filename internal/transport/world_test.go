@@ -124,7 +124,7 @@ func (e *end) Packet(p *Path, _ *verbs.QP, h *wire.Header, payload []mem.Span, n
 	size := front + h.Size() + n + int(h.Pad)
 	b := make([]byte, size, size+8) // an ICRC would follow
 	if g := wire.Geneve(b[4:]); h.Rider.OK {
-		g.PutOptions(&h.Rider, wire.RiderSize)
+		g.PutOptions(wire.Steer{}, &h.Rider, wire.RiderSize)
 	}
 	h.Put(b[front:])
 	if n > 0 {

@@ -93,11 +93,15 @@ func (g Geneve) Put(vni uint32, protocol uint16) {
 	binary.BigEndian.PutUint32(g[4:], vni<<8)
 }
 
-// PutOptions puts n bytes of options behind a header without any: r, if there is one, and then one that says nothing and that everybody
-// skips, for packets that are to be longer. n is whole words and at most 252, and not less than r needs; g must have room.
-func (g Geneve) PutOptions(r *Rider, n int) {
+// PutOptions puts n bytes of options behind a header without any: s, if it says something, r, if there is one, and then one that says nothing and
+// that everybody skips, for packets that are to be longer. n is whole words and at most 252, and not less than the two need; g must have room.
+func (g Geneve) PutOptions(s Steer, r *Rider, n int) {
 	g[0] = uint8(n / 4)
 	o := g[GeneveSize : GeneveSize+n]
+	if s.Some() {
+		s.put(o[:SteerSize])
+		o = o[SteerSize:]
+	}
 	if r.OK {
 		r.put(o[:RiderSize])
 		o = o[RiderSize:]

@@ -85,19 +85,26 @@ func FuzzGeneve(f *testing.F) {
 	})
 }
 
-// TestGeneveOptions: padding is skipped, whatever its length, and changes nothing else; with a rider in front as well.
+// TestGeneveOptions: padding is skipped, whatever its length, and changes nothing else; with a rider or a steer in front as well.
 func TestGeneveOptions(t *testing.T) {
 	for n := 4; n <= 252; n += 4 {
-		r := wire.Rider{OK: n >= wire.RiderSize && n%3 == 0, PSN: 9}
+		r := wire.Rider{OK: n >= wire.RiderSize+wire.SteerSize && n%3 == 0, PSN: 9}
+		var s wire.Steer
+		if n >= wire.SteerSize && n%5 < 2 {
+			s = wire.Steer{To: uint8(n % 7), From: uint8(n)}
+		}
 		b := bytes.Repeat([]byte{0xee}, wire.GeneveSize+n+3)
 		wire.Geneve(b).Put(77, wire.EtherTypeIPv4)
-		wire.Geneve(b).PutOptions(&r, n)
+		wire.Geneve(b).PutOptions(s, &r, n)
 		g, inner, err := wire.ParseGeneve(b)
 		if err != nil || g.VNI() != 77 || g.Protocol() != wire.EtherTypeIPv4 || !bytes.Equal(inner, []byte{0xee, 0xee, 0xee}) {
 			t.Fatalf("%d bytes: VNI %d, protocol %#x, inner %x, %v", n, g.VNI(), g.Protocol(), inner, err)
 		}
 		if g.Rider().OK != r.OK {
 			t.Errorf("%d bytes: rider %v, want %v", n, g.Rider().OK, r.OK)
+		}
+		if g.Steer() != s {
+			t.Errorf("%d bytes: steer %v, want %v", n, g.Steer(), s)
 		}
 	}
 }

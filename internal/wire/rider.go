@@ -28,7 +28,7 @@ type Rider struct {
 // RiderSize is the bytes of the option.
 const RiderSize = 16
 
-// The options of ours: class and type. Type 0 is padding.
+// The options of ours: class and type. Type 0 is padding, 2 is Steer.
 const (
 	optionClass = 0xfff0 << 16
 	optionRider = 1 << 8
@@ -41,12 +41,16 @@ func (r *Rider) put(o []byte) {
 	binary.BigEndian.PutUint32(o[12:], crcUpdate(0, o[:12]))
 }
 
-// Rider reads the option if it is the first of g, which ParseGeneve gave. One with a wrong CRC is none.
+// Rider reads the option if it is the first of g, which ParseGeneve gave, but for a Steer. One with a wrong CRC is none.
 func (g Geneve) Rider() (r Rider) {
-	if len(g) < GeneveSize+RiderSize {
+	at := GeneveSize
+	if len(g) >= GeneveSize+SteerSize && binary.BigEndian.Uint32(g[SteerAt:]) == SteerWord {
+		at += SteerSize
+	}
+	if len(g) < at+RiderSize {
 		return r
 	}
-	o := g[GeneveSize : GeneveSize+RiderSize]
+	o := g[at : at+RiderSize]
 	if binary.BigEndian.Uint32(o)&^(7<<5) != optionClass|optionRider|(RiderSize/4-1) || binary.BigEndian.Uint32(o[12:]) != crcUpdate(0, o[:12]) {
 		return r
 	}

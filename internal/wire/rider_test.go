@@ -10,7 +10,7 @@ func TestRider(t *testing.T) {
 	g := Geneve(b)
 	g.Put(0xabcdef, EtherTypeIPv4)
 	want := Rider{OK: true, Syndrome: 0x1f, PSN: 0x123456, MSN: 0x789abc}
-	g.PutOptions(&want, RiderSize)
+	g.PutOptions(Steer{}, &want, RiderSize)
 	golden := []byte{
 		0x04, 0x00, 0x08, 0x00, // version 0, four words of options; IPv4
 		0xab, 0xcd, 0xef, 0x00, // VNI
@@ -38,11 +38,11 @@ func TestNoRider(t *testing.T) {
 	if g[:GeneveSize].Rider().OK {
 		t.Error("without an option")
 	}
-	g.PutOptions(&Rider{}, RiderSize)
+	g.PutOptions(Steer{}, &Rider{}, RiderSize)
 	if g.Rider().OK {
 		t.Error("padding")
 	}
-	g.PutOptions(&Rider{OK: true, PSN: 5}, RiderSize)
+	g.PutOptions(Steer{}, &Rider{OK: true, PSN: 5}, RiderSize)
 	for bit := range RiderSize * 8 {
 		if bit/8 == 3 && bit%8 >= 5 {
 			continue // reserved

@@ -19,6 +19,7 @@ type Config struct {
 	Segments   int // at most so many packets a run; 1 has every packet go alone; 0: what the kernel takes
 	NoGRO      bool
 	NoSteering bool // without a filter
+	Hint       Hint // where packets may say which socket they are for
 }
 
 const (
@@ -91,7 +92,7 @@ func (p *Port) start(c *Config) error {
 		}
 		fds = append(fds, s.fd)
 	}
-	p.probed.Steering = steer(fds, c.CPUs, !c.NoSteering)
+	p.probed.Steering = steer(fds, c.CPUs, c.Hint, !c.NoSteering)
 	p.features.maxSegments.Store(int32(p.probed.Segments))
 	for _, s := range p.sockets {
 		s.Batch = newBatch(s.fd, c.Packets, &p.features, &s.Counters)

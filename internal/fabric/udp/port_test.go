@@ -368,17 +368,76 @@ func arrivedAt(p *Port) int {
 	return where
 }
 
-func TestSteeringProgram(t *testing.T) {
-	var got strings.Builder
-	for _, in := range steeringProgram([]int{4, -1, 70000}) {
-		fmt.Fprintf(&got, "%#x %d %d %d\n", in.Code, in.Jt, in.Jf, in.K)
+// TestHints: a packet that says which socket it is for arrives there, whatever core it is sent on; what it says wrong, or not at all, changes nothing.
+func TestHints(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("steering needs two cores")
 	}
-	want := "0x20 0 0 4294963236\n" + // ld cpu
-		"0x15 0 1 4\n0x6 0 0 0\n" + // core 4: socket 0
-		"0x15 0 1 70000\n0x6 0 0 2\n" + // core 70000: socket 2
-		"0x94 0 0 3\n0x16 0 0 0\n" // others: modulo 3
-	if got.String() != want {
-		t.Errorf("program\n%swant\n%s", got.String(), want)
+	ns := namespaceUp(t)
+	const anySocket = -1
+	for name, c := range map[string]struct {
+		packet []byte
+		want   [2]int // of what is sent on core 0, on core 1
+	}{
+		"the first":      {[]byte{9, 0xaa, 0xbb, 0xcc, 0xdd, 1}, [2]int{0, 0}},
+		"the second":     {[]byte{9, 0xaa, 0xbb, 0xcc, 0xdd, 2}, [2]int{1, 1}},
+		"none":           {[]byte{9, 0xaa, 0xbb, 0xcc, 0xdd, 0}, [2]int{0, 1}},
+		"there is none":  {[]byte{9, 0xaa, 0xbb, 0xcc, 0xdd, 3}, [2]int{0, 1}},
+		"the next":       {[]byte{9, 0xaa, 0xbb, 0xcc, 0xdd, HintPast + 1}, [2]int{1, 0}},
+		"the next again": {[]byte{9, 0xaa, 0xbb, 0xcc, 0xdd, HintPast + 3}, [2]int{1, 0}},
+		"round":          {[]byte{9, 0xaa, 0xbb, 0xcc, 0xdd, HintPast + 2}, [2]int{0, 1}},
+		"another word":   {[]byte{9, 0xaa, 0xbb, 0xcc, 0xde, 2}, [2]int{0, 1}},
+		"short":          {[]byte{9, 0xaa}, [2]int{anySocket, anySocket}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := openIn(t, ns, Config{Addr: netip.MustParseAddrPort(anyPort), CPUs: []int{0, 1}, Hint: Hint{At: 1, Word: 0xaabbccdd, To: 5}})
+			if how := p.Features().Steering; how != SteerProgram {
+				t.Skipf("this kernel steers by %s", how)
+			}
+			from := openIn(t, ns, Config{Addr: netip.MustParseAddrPort(anyPort)}).Socket(0).Batch
+			to := dest(t, p.Addr())
+			for cpu, want := range c.want {
+				onCore(cpu, func() {
+					for range 3 {
+						queue(t, from, to, Shape{Payload: len(c.packet)}, mem.Mapped(c.packet))
+					}
+					from.Flush()
+				})
+				if got := arrivedAt(p); got != want && want != anySocket || got < 0 {
+					t.Errorf("packets of core %d arrived at socket %d, want %d", cpu, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestSteeringProgram(t *testing.T) {
+	for _, c := range []struct {
+		hint Hint
+		want string
+	}{
+		{Hint{}, "0x1 0 0 0\n" + // ldx #0
+			"0x20 0 0 4294963236\n" + // ld cpu
+			"0x15 0 2 4\n0x0 0 0 0\n0x5 0 0 3\n" + // core 4: socket 0
+			"0x15 0 2 70000\n0x0 0 0 2\n0x5 0 0 0\n" + // core 70000: socket 2
+			"0xc 0 0 0\n0x94 0 0 3\n0x16 0 0 0\n"}, // add x, modulo 3, ret
+		{Hint{At: 8, Word: 0xfff00201, To: 12}, "0x1 0 0 0\n" +
+			"0x20 0 0 8\n0x15 0 8 4293919233\n" + // is there a hint?
+			"0x30 0 0 12\n0x45 4 0 128\n" + // to, or past?
+			"0x15 5 0 0\n0x14 0 0 1\n0x35 3 0 3\n0x16 0 0 0\n" + // to
+			"0x54 0 0 127\n0x7 0 0 0\n" + // past
+			"0x20 0 0 4294963236\n" +
+			"0x15 0 2 4\n0x0 0 0 0\n0x5 0 0 3\n" +
+			"0x15 0 2 70000\n0x0 0 0 2\n0x5 0 0 0\n" +
+			"0xc 0 0 0\n0x94 0 0 3\n0x16 0 0 0\n"},
+	} {
+		var got strings.Builder
+		for _, in := range steeringProgram([]int{4, -1, 70000}, c.hint) {
+			fmt.Fprintf(&got, "%#x %d %d %d\n", in.Code, in.Jt, in.Jf, in.K)
+		}
+		if got.String() != c.want {
+			t.Errorf("%+v: program\n%swant\n%s", c.hint, got.String(), c.want)
+		}
 	}
 }
 

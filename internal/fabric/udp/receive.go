@@ -9,7 +9,7 @@ import (
 
 // Room of a Receiver: 16 messages of a whole run each, or without UDP_GRO 64 of a packet each.
 const (
-	groMessages   = 16
+	groMessages   = 4
 	groRoom       = 64 << 10
 	plainMessages = 64
 	plainRoom     = 16 << 10
