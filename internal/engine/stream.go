@@ -10,17 +10,18 @@ package engine
 // After a failed trial the doorbell needs twice as many quick wake-ups for the next, up to streakMax.
 
 const (
-	quickWake   = 6_000     // ns: a wake-up this soon after the worker slept is a quick one
+	quickWake   = 50_000    // ns: a wake-up this soon after the last one is a quick one; to another host and back takes 40 µs
 	streakStart = 16        // quick wake-ups before a trial
 	streakMax   = 65_536    //
 	streamTick  = 15_000    // ns between looks
 	streamFound = 4         // messages at a tick that make a stream
-	idleTicks   = 4         // ticks with nothing, or with no stream, that end it
+	idleTicks   = 32        // ticks with nothing, or with no stream, that end it: about half a millisecond
 	bulkHold    = 2_000_000 // ns for which an item that moves much makes its doorbell a stream
 )
 
 // stream is what one worker knows of one doorbell's ringing.
 type stream struct {
+	last     int64 // the last wake-up
 	streak   int   // quick wake-ups in a row
 	need     int   // of them for the next trial
 	trial    bool  // no stream has been seen since polling began
@@ -31,10 +32,12 @@ type stream struct {
 }
 
 // woken counts a wake-up by a ring and reports whether it is time to poll.
-func (s *stream) woken(quick bool) bool {
+func (s *stream) woken(now int64) bool {
 	if s.need == 0 {
 		s.need = streakStart
 	}
+	quick := now-s.last < quickWake
+	s.last = now
 	if !quick {
 		s.streak = 0
 		return false

@@ -6,9 +6,15 @@ import "testing"
 // the next trial rarer.
 func TestStreamTrial(t *testing.T) {
 	var s stream
+	now := int64(quickWake)
+	woken := func() bool {
+		now += quickWake - 1
+		return s.woken(now)
+	}
+	s.last = now
 	trials := func(n int) (at []int) {
 		for i := range n {
-			if s.woken(true) {
+			if woken() {
 				at = append(at, i+1)
 				s.looked(0)
 				s.messages = 1 // a ping-pong: one message a look
@@ -23,7 +29,7 @@ func TestStreamTrial(t *testing.T) {
 	if len(got) != 3 || got[0] != 16 || got[1] != 48 || got[2] != 112 {
 		t.Fatalf("trials after %v quick wake-ups, want 16, 48, 112", got)
 	}
-	for !s.woken(true) {
+	for !woken() {
 	}
 	s.looked(0)
 	for range 100 {
@@ -62,8 +68,8 @@ func TestBulkIsAStream(t *testing.T) {
 
 func TestSlowRingsAreNoStream(t *testing.T) {
 	var s stream
-	for range 10_000 {
-		if s.woken(false) {
+	for i := range 10_000 {
+		if s.woken(int64(i+1) * quickWake) {
 			t.Fatal("a trial without quick wake-ups")
 		}
 	}

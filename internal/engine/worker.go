@@ -30,7 +30,6 @@ type Worker struct {
 	moderated  []*source   // sources that this worker looks at by timer
 	polled     []*Doorbell // doorbells this worker looks at by timer (fast: by spinning)
 	now        int64
-	sleptAt    int64
 	lookAt     int64 // next look at the polled doorbells
 	tid        int   // thread that has the core and priority
 	checkedAt  int64 // when the worker last saw itself on it
@@ -167,7 +166,6 @@ func (w *Worker) takeRings(n int) {
 	}
 	w.Wakeups.Add(1)
 	slots := *w.e.slots.Load()
-	quick := n == 1 && w.now-w.sleptAt < quickWake
 	for i := range n {
 		slot := int(w.events[i].Fd)
 		if slot == alarmSlot {
@@ -185,12 +183,12 @@ func (w *Worker) takeRings(n int) {
 			continue
 		}
 		w.collect(d)
-		w.judge(d, quick)
+		w.judge(d)
 	}
 }
 
 // judge decides whether a doorbell that has just woken the worker shall go on doing so.
-func (w *Worker) judge(d *Doorbell, quick bool) {
+func (w *Worker) judge(d *Doorbell) {
 	if d.mode == Fast {
 		return
 	}
@@ -199,7 +197,7 @@ func (w *Worker) judge(d *Doorbell, quick bool) {
 		w.mute(d, k, pause)
 		return
 	}
-	if d.owner.Load() == nil && k.strm.woken(quick) && d.owner.CompareAndSwap(nil, w) {
+	if d.owner.Load() == nil && k.strm.woken(w.now) && d.owner.CompareAndSwap(nil, w) {
 		w.startPolling(d)
 	}
 }
@@ -398,7 +396,6 @@ func (w *Worker) sleep() int {
 	if t == 0 && w.spins && w.sched.Len() == 0 {
 		return 0
 	}
-	w.sleptAt = nanotime()
 	n, errno := epollWait(w.ep, w.events[:], t, w.idle)
 	// An interruption is the Go scheduler's, which wants the processor of a thread that has been away for long.
 	w.idle = errno == syscall.EINTR && t < 0
