@@ -12,8 +12,8 @@ import (
 
 const (
 	moderateSpan  = 500_000   // ns over which a source is measured
-	moderateBegin = 128 << 10 // so many bytes in a span are much: 2 Gbit/s
-	moderateEnd   = 32 << 10  // and so few are not, once they were
+	moderateBegin = 384 << 10 // so many bytes in a span are much: 6 Gbit/s. Of less, looking costs more than being woken
+	moderateEnd   = 128 << 10 // and so few are not, once they were
 	moderateTick  = 15_000    // ns between looks
 )
 

@@ -209,7 +209,7 @@ func (c *Carrier) Run(w *engine.Worker, qp *verbs.QP, budget int) engine.Verdict
 	l.env.Began, l.env.Used, l.bulk = 0, 0, false
 	v := linkOf(qp).conn.Run(&l.env, r.path, budget)
 	qp.Used += l.env.Used
-	if l.bulk {
+	if l.bulk && !qp.Limited() {
 		w.Bulk(&qp.Item)
 	}
 	w.Did(&qp.Item, l.env.Began) // the program did not ring for nothing, though nothing has completed yet

@@ -81,7 +81,7 @@ func (in *inlet) hand(w *engine.Worker) {
 		for i := range in.batch[:in.n] {
 			bytes += len(in.batch[i].Payload)
 		}
-		if linkOf(qp).steer.took(w.Now(), bytes) && isAnswer(&in.batch[0]) {
+		if linkOf(qp).steer.took(w.Now(), bytes) && isAnswer(&in.batch[0]) && !qp.Limited() {
 			w.Bulk(&qp.Item) // it reads
 		}
 	}

@@ -105,6 +105,7 @@ func TestFreeFlow(t *testing.T) {
 	t.Run("server in container", func(t *testing.T) { everyRow(t, top.container, top.peer, rows) })
 	t.Run("verify", func(t *testing.T) { everyByte(t, top) })
 	t.Run("cm", func(t *testing.T) { overCM(t, top) })
+	t.Run("denied", func(t *testing.T) { denied(t, top) })
 	t.Run("losses", func(t *testing.T) {
 		lose(t, top.guest)
 		t.Run("server in guest", func(t *testing.T) { everyRow(t, top.peer, top.container, lossy()) })

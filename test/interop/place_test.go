@@ -25,6 +25,7 @@ type process interface {
 	Wait(t testing.TB) int
 	WaitListen(t testing.TB, port int)
 	Output() string
+	Kill()
 }
 
 // findGID is the beginning of a script: it looks for a GID in sysfs, which is what a user would do.
