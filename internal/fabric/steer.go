@@ -19,8 +19,8 @@ import (
 // Of a queue pair's bytes in one direction.
 const (
 	steerSpan  = 500_000   // ns over which they are counted
-	steerBegin = 256 << 10 // so many in a span are much: 4 Gbit/s
-	steerKeep  = 64 << 10  // and still are, once they were: 1 Gbit/s
+	steerBegin = 384 << 10 // so many in a span are much: 6 Gbit/s
+	steerKeep  = 192 << 10 // and still are, once they were: 3 Gbit/s
 )
 
 // much is what the two are on a host: not constants, for tests on slow machines.
