@@ -69,6 +69,10 @@ func TestGeneveErrors(t *testing.T) {
 func FuzzGeneve(f *testing.F) {
 	f.Add(golden(f, goldenGeneve))
 	f.Add(golden(f, goldenOptions))
+	both := make(wire.Geneve, wire.GeneveSize+wire.SteerSize+wire.RiderSize)
+	both.Put(1, wire.EtherTypeIPv4)
+	both.PutOptions(wire.Steer{To: 1, From: 0x81}, &wire.Rider{OK: true, PSN: 3}, len(both)-wire.GeneveSize)
+	f.Add([]byte(both))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		g, inner, err := wire.ParseGeneve(b)
 		if err != nil {
@@ -81,6 +85,14 @@ func FuzzGeneve(f *testing.F) {
 		again.Put(g.VNI(), g.Protocol())
 		if !bytes.Equal(again[2:7], g[2:7]) {
 			t.Fatalf("%x, want %x", again, g)
+		}
+		// What the options say is what they would be written as.
+		if st, r := g.Steer(), g.Rider(); st.Some() && r.OK {
+			want := make(wire.Geneve, wire.GeneveSize+wire.SteerSize+wire.RiderSize)
+			want.PutOptions(st, &r, len(want)-wire.GeneveSize)
+			if want.Steer() != st || want.Rider() != r {
+				t.Fatalf("%+v, %+v, written %+v, %+v", st, r, want.Steer(), want.Rider())
+			}
 		}
 	})
 }
