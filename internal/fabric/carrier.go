@@ -25,7 +25,6 @@ type Carrier struct {
 	local    local.Carrier
 	table    atomic.Pointer[Table]
 	underlay netip.Addr
-	cpus     []int   // of the workers that have inlets
 	much     much    // for steering
 	steers   bool    // packets may say which socket they are for
 	lanes    []*lane // by worker
@@ -48,9 +47,10 @@ func New() *Carrier {
 func (c *Carrier) Bind(eng *engine.Engine) {
 	c.eng = eng
 	c.lanes = make([]*lane, eng.Workers())
+	cores := len(eng.CPUs())
 	for i := range c.lanes {
 		c.lanes[i] = &lane{c: c, core: -1}
-		if i < len(eng.CPUs()) {
+		if i < cores {
 			c.lanes[i].core = i
 		}
 		c.lanes[i].env.Host = c.Host
@@ -77,12 +77,12 @@ func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 	}()
 	c.SetDevice(dev)
 	c.underlay = u.IP
-	c.cpus = c.eng.CPUs()
-	if err := c.open(GenevePort, false); err != nil {
+	cpus := c.eng.CPUs()
+	if err := c.open(cpus, GenevePort, false); err != nil {
 		return err
 	}
 	if u.Plain {
-		if err := c.open(RoCEPort, true); err != nil {
+		if err := c.open(cpus, RoCEPort, true); err != nil {
 			return err
 		}
 	}
@@ -99,8 +99,8 @@ func (c *Carrier) Start(dev *verbs.Device, u Underlay) (err error) {
 }
 
 // open opens one port, with a batch for each worker and an inlet for each core.
-func (c *Carrier) open(number uint16, plain bool) error {
-	cpus, config := c.cpus, udp.Config{Addr: netip.AddrPortFrom(c.underlay, number), CPUs: c.cpus}
+func (c *Carrier) open(cpus []int, number uint16, plain bool) error {
+	config := udp.Config{Addr: netip.AddrPortFrom(c.underlay, number), CPUs: cpus}
 	if !plain {
 		config.Hint = hint
 	}

@@ -24,6 +24,7 @@ type inlet struct {
 	flow  flow
 	table *Table // as it is in this turn
 	n     int    // packets that wait in batch
+	from  uint8  // where the last of them would have what is sent to it (wire.Steer)
 	batch [maxBatch]transport.Arrived
 	mad   MAD // that is handed over
 }
@@ -76,14 +77,8 @@ func (in *inlet) hand(w *engine.Worker) {
 		return
 	}
 	qp := in.flow.qp
-	if in.c.steers && !in.flow.plain {
-		bytes := 0
-		for i := range in.batch[:in.n] {
-			bytes += len(in.batch[i].Payload)
-		}
-		if linkOf(qp).steer.took(w.Now(), bytes) && isAnswer(&in.batch[0]) && !qp.Limited() {
-			w.Bulk(&qp.Item) // it reads
-		}
+	if !in.flow.plain {
+		in.steer(w, qp)
 	}
 	if linkOf(qp).conn.Receive(&in.lane.env, in.flow.path, in.batch[:in.n]) {
 		w.Schedule(&qp.Item)
@@ -100,7 +95,7 @@ type packet struct {
 	trafficCls uint8
 	id         uint16 // plain: the IPv4 identification
 	rider      wire.Rider
-	steer      wire.Steer
+	from       uint8 // wire.Steer's
 }
 
 // takeTunnel takes a packet from another router.
@@ -132,7 +127,7 @@ func (in *inlet) takeTunnel(w *engine.Worker, a *udp.Arrival) {
 		in.showTaken(&p)
 	}
 	p.ecn |= a.TOS & udp.ECNMask
-	p.rider, p.steer = g.Rider(), g.Steer()
+	p.rider, p.from = g.Rider(), g.Steer().From
 	in.accept(w, &p, rest)
 }
 
@@ -158,9 +153,7 @@ func (in *inlet) accept(w *engine.Worker, p *packet, rest []byte) {
 	case f.qp.Type == verbs.TypeUD:
 		in.datagram(w, f.qp, p, x)
 	default:
-		if to := uint32(p.steer.From); !in.plain && linkOf(f.qp).steer.to.Load() != to {
-			linkOf(f.qp).steer.to.Store(to)
-		}
+		in.from = p.from
 		in.n++
 	}
 }
@@ -270,9 +263,3 @@ func leadsTo(p *transport.Path, g verbs.GID, host netip.Addr) bool {
 
 // groupQP stands for "the members of a group" in a flow.
 var groupQP = &verbs.QP{}
-
-// isAnswer says whether a packet is a response.
-func isAnswer(x *transport.Arrived) bool {
-	info := x.H.Opcode.Info()
-	return info != nil && !info.Request
-}

@@ -3,7 +3,10 @@ package fabric
 import (
 	"sync/atomic"
 
+	"github.com/freeflow-rdma/freeflow/internal/engine"
 	"github.com/freeflow-rdma/freeflow/internal/fabric/udp"
+	"github.com/freeflow-rdma/freeflow/internal/transport"
+	"github.com/freeflow-rdma/freeflow/internal/verbs"
 	"github.com/freeflow-rdma/freeflow/internal/wire"
 )
 
@@ -91,6 +94,35 @@ func (s *steering) took(now int64, n int) (bulk bool) {
 		s.want(steerNone, 0)
 	}
 	return much
+}
+
+// steer notes what the packets that wait, of a connected queue pair's, say and are.
+func (in *inlet) steer(w *engine.Worker, qp *verbs.QP) {
+	s := &linkOf(qp).steer
+	s.asked(in.from)
+	if !in.c.steers {
+		return
+	}
+	bytes := 0
+	for i := range in.batch[:in.n] {
+		bytes += len(in.batch[i].Payload)
+	}
+	if s.took(w.Now(), bytes) && isAnswer(&in.batch[0]) && !qp.Limited() {
+		w.Bulk(&qp.Item) // it reads
+	}
+}
+
+// asked notes where the peer would have packets. It hardly ever changes, and others read it.
+func (s *steering) asked(from uint8) {
+	if to := uint32(from); s.to.Load() != to {
+		s.to.Store(to)
+	}
+}
+
+// isAnswer says whether a packet is a response.
+func isAnswer(x *transport.Arrived) bool {
+	info := x.H.Opcode.Info()
+	return info != nil && !info.Request
 }
 
 // gauge says whether bytes are many.

@@ -15,8 +15,9 @@ import "encoding/binary"
 //
 // A packet without it says what one with zeros says. Nothing vouches for it: it may be believed only where it does no harm.
 type Steer struct {
-	To   uint8 // as the receiver asked for: 1 + the index of its socket; 0: that of the core it arrives on
-	From uint8 // where the sender would have what comes back
+	// To is as the receiver asked for: 1 + the index of its socket, 0x80 + how many past that of the core it arrives on, or 0, that one.
+	To   uint8
+	From uint8 // where the sender would have what comes back, in the same words
 }
 
 // SteerSize is the bytes of the option. SteerWord are the first four, SteerAt and SteerTo where they and To are from the Geneve header's beginning: what a
