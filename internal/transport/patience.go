@@ -12,10 +12,15 @@ const (
 	tellEvery = 500_000    // between acknowledgements that keep a waiting peer from sending again, ns
 )
 
-// bearing is how long packets of this queue pair wait for a receive: less than the peer's timeout, which is taken to be like ours.
+// bearing is how long packets of this queue pair wait for a receive: less than an RC peer's timeout, which is taken to be like ours. UC has no
+// second try: a program that has taken the message before may be off its core now, as long as with datagrams.
 func (c *Conn) bearing() int64 {
-	if a := c.qp.Attr(); c.qp.Type == verbs.TypeRC && a.AckTimeout != 0 {
+	a := c.qp.Attr()
+	switch {
+	case c.qp.Type == verbs.TypeRC && a.AckTimeout != 0:
 		return min(lookLast, verbs.AckTime(a.AckTimeout)/2)
+	case c.qp.Type == verbs.TypeUC && c.sack && !c.resp.passed && !c.qp.NeverPosted():
+		return offCore
 	}
 	return lookLast
 }

@@ -24,6 +24,7 @@ type responder struct {
 	toldAt  int64  // when the peer was last told that we are alive
 
 	met      bool  // UC between routers: the first packet has come
+	passed   bool  // UC between routers: the last message found no receive
 	nakked   bool  // the gap before what arrives has been reported, or an RNR NAK sent
 	owed     bool  // an acknowledgement
 	refusal  uint8 // a NAK that is owed: it says that all before it is done, so responses go first

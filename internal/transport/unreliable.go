@@ -96,6 +96,7 @@ func (c *Conn) executeKept(env *Env, a *Arrived) result {
 	}
 	if info.First || r.kind != 0 {
 		if res := c.execute(env, a); res != dropped {
+			r.passed = r.passed && res != taken
 			return res
 		}
 	}
@@ -115,7 +116,7 @@ func (c *Conn) passOver(env *Env) {
 		r.owed = r.owed || k.a.H.AckReq
 		defer env.Host.pool.put(k)
 	}
-	r.kind, r.waiting = 0, 0
+	r.kind, r.waiting, r.passed = 0, 0, true
 	c.step(1)
 	c.drain(env)
 }

@@ -72,6 +72,40 @@ func TestAssuredUCNobodyListens(t *testing.T) {
 		w.want(0, 4, verbs.WCSuccess)
 		w.want(1, 9, verbs.WCSuccess)
 	})
+	t.Run("late receive", func(t *testing.T) {
+		w := newWorld(t, 1, near, near)
+		a, b := w.pair(verbs.TypeUC, 63, nil)
+		src, dst := w.buffers(4096)
+		post := func(id uint64) {
+			a.q.Post(vt.WR(id, verbs.OpSend, src.SGE(0, 4096)))
+			a.run()
+		}
+		b.q.Recv(vt.RR(100, dst.SGE(0, 4096)))
+		post(0)
+		w.settle(10_000_000)
+		w.want(0, 0, verbs.WCSuccess)
+		w.want(1, 100, verbs.WCSuccess)
+
+		// The program is off its core for a while: nothing is lost.
+		post(1)
+		w.settle(offCore / 2)
+		b.q.Recv(vt.RR(101, dst.SGE(0, 4096)))
+		w.settle(10_000_000)
+		w.want(0, 1, verbs.WCSuccess)
+		w.want(1, 101, verbs.WCSuccess)
+
+		// It stays away: the first message that is lost costs a long wait, those behind it do not.
+		for i := range uint64(4) {
+			post(2 + i)
+		}
+		w.settle(offCore + 5*lookLast)
+		for i := range uint64(4) {
+			w.want(0, 2+i, verbs.WCSuccess)
+		}
+		if n := w.host[1].Counters.DropNoRecv.Load(); n != 4 {
+			t.Errorf("%d messages are counted as dropped, want 4", n)
+		}
+	})
 	t.Run("no answer", func(t *testing.T) {
 		dead := near
 		dead.Loss = 1

@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// Listening looks for a listener on a port in a table of identifiers of RDMA-CM, a line each, as the rdma tool and freeflow print it; for
-// any identifier of UDP if the port is 0.
+// Listening looks for a listener on a port in a table of identifiers of RDMA-CM, a line each, as the rdma tool and freeflow print it.
 func Listening(table string, port int) error {
 	for line := range strings.Lines(table) {
 		f := " " + strings.ToUpper(strings.Join(strings.Fields(line), " ")) + " "
-		if port == 0 && strings.Contains(f, " UDP ") || port != 0 && strings.Contains(f, " LISTEN ") && strings.Contains(f, fmt.Sprintf(":%d ", port)) {
+		if strings.Contains(f, " LISTEN ") && strings.Contains(f, fmt.Sprintf(":%d ", port)) {
 			return nil
 		}
 	}

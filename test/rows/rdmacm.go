@@ -88,9 +88,9 @@ func datagrams() (all []Row) {
 		all = append(all, r)
 	}
 	const mckey = "mckey -m 239.1.2.3 -C 5 -b $IP"
+	const joined = "joined dgid: ::ffff:239.1.2.3 mlid 0x0 sl 0"
 	return append(all, Row{
-		Name: mckey, Server: "exec " + mckey, Client: "exec " + mckey + " -s", Multicast: true,
-		Says: []string{"joined dgid: ::ffff:239.1.2.3 mlid 0x0 sl 0", "return status 0"},
+		Name: mckey, Server: "exec " + byLine + mckey, Client: "exec " + mckey + " -s", Ready: joined, Says: []string{joined, "return status 0"},
 	})
 }
 

@@ -14,9 +14,9 @@ type Row struct {
 	Name           string
 	Server, Client string
 
-	// How it is seen that the server is ready: it listens on a port of RDMA-CM, or of TCP, or has joined a multicast group.
-	CM, TCP   int
-	Multicast bool
+	// How it is seen that the server is ready: it listens on a port of RDMA-CM, or of TCP, or says so.
+	CM, TCP int
+	Ready   string
 
 	Stays  bool     // the server does not end by itself: it is killed once the client has ended
 	Status int      // the client's exit status
@@ -35,7 +35,7 @@ type Place interface {
 	Begin(t testing.TB, script string, limit time.Duration) Process
 	// Address is where peers find what was begun last, by IPv4 and by IPv6.
 	Address() (ip, ip6 string)
-	// Listening says why what was begun last does not listen on a port of RDMA-CM, or nil. Port 0 stands for any UDP identifier.
+	// Listening says why what was begun last does not listen on a port of RDMA-CM, or nil.
 	Listening(t testing.TB, port int) error
 }
 
@@ -107,17 +107,25 @@ func (r Row) waitReady(t *testing.T, p Place, s Process) {
 	if r.TCP != 0 {
 		s.WaitListen(t, r.TCP)
 	}
-	if r.CM == 0 && !r.Multicast {
-		return
-	}
 	const patience = 30 * time.Second
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if err = p.Listening(t, r.CM); err == nil {
+		if err = r.ready(t, p, s); err == nil {
 			return
 		}
 	}
-	t.Fatalf("the server does not listen: %v", err)
+	t.Fatalf("the server is not ready: %v", err)
+}
+
+func (r Row) ready(t *testing.T, p Place, s Process) error {
+	t.Helper()
+	if !strings.Contains(s.Output(), r.Ready) {
+		return fmt.Errorf("it does not say %q", r.Ready)
+	}
+	if r.CM == 0 {
+		return nil
+	}
+	return p.Listening(t, r.CM)
 }
 
 func (r Row) check(t *testing.T, client, server string) {
@@ -153,10 +161,13 @@ func Without(all []Row, quality func(Row) bool) []Row {
 	return slices.DeleteFunc(slices.Clone(all), quality)
 }
 
+// byLine, before a program, has it say each line at once, as it would to a terminal.
+const byLine = "stdbuf -oL "
+
 // Programs are those that the rows run, for whoever looks whether they are installed.
 func Programs(all []Row) (names []string) {
 	for _, r := range all {
-		name, _, _ := strings.Cut(strings.TrimPrefix(r.Server, "exec "), " ")
+		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.Server, "exec "), byLine), " ")
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -12,7 +12,8 @@ const (
 	peerEvery  = 2_000_000 // between looks for a peer that is not ready; becoming ready wakes at once
 	flushFirst = 1_000_000 // between looks for receives posted to a queue pair in error; doubles up to
 	flushLast  = 100_000_000
-	patience   = 20_000_000 // the longest that UC and UD wait for a receive
+	patience   = 100_000_000 // the longest that UD waits for a receive, and others behind it
+	patienceUC = 500_000_000 // the longest that UC does: longer than a program that is there is ever off its core
 )
 
 // retryTime is how long a requester tries before it gives up on a peer.
@@ -54,7 +55,7 @@ func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
 		if qp.Type == verbs.TypeRC {
 			s.RNRBy = w.Now() + verbs.RNRTime(peer.Attr().MinRNRTimer)*int64(a.RNRRetry)
 		} else if s.RNRBy = w.Now(); !peer.NeverPosted() {
-			s.RNRBy += min(w.Now()-s.Rested, patience)
+			s.RNRBy += min(w.Now()-s.Rested, longest(qp))
 		}
 	}
 	if !forever && w.Now() >= s.RNRBy {
@@ -69,6 +70,13 @@ func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
 		qp.WakeAt = min(qp.WakeAt, s.RNRBy)
 	}
 	return true
+}
+
+func longest(qp *verbs.QP) int64 {
+	if qp.Type == verbs.TypeUC {
+		return patienceUC
+	}
+	return patience
 }
 
 // heard ends the wait for a receive, if there was one.

@@ -36,17 +36,19 @@ var programs = map[string][]string{
 		"rdma_server", "rdma_client", "rdma_xserver", "rdma_xclient"},
 	"perftest": {"ib_send_bw", "ib_send_lat", "ib_write_bw", "ib_write_lat", "ib_read_bw", "ib_read_lat",
 		"ib_atomic_bw", "ib_atomic_lat"},
-	"qperf": {"qperf"},
+	"qperf":     {"qperf"},
+	"coreutils": {"stdbuf"},
 }
 
 // packages are all that decide what is in an image, or are needed to make one.
 var packages = []string{"busybox-static", "dash", "iproute2", "ibverbs-utils", "rdmacm-utils", "perftest", "qperf", "ibverbs-providers",
-	"libibverbs1", "librdmacm1", "libc6", "libgcc-s1"}
+	"libibverbs1", "librdmacm1", "libc6", "libgcc-s1", "coreutils"}
 
-// Libraries that are opened by name, so that nothing says who needs them: libibverbs' provider, and what pthread_exit wants.
+// Libraries that are opened by name, so that nothing says who needs them: libibverbs' provider, what pthread_exit wants, and stdbuf's.
 const (
 	rxeProvider = "/usr/lib/x86_64-linux-gnu/libibverbs/librxe-rdmav34.so"
 	pthreadExit = "/lib/x86_64-linux-gnu/libgcc_s.so.1"
+	stdbuf      = "/usr/libexec/coreutils/libstdbuf.so"
 )
 
 var build = sync.OnceValues(makeImage)
@@ -189,6 +191,7 @@ func fillPrograms(a *archive) error {
 		a.file("/usr"+strings.TrimPrefix(path, "/usr"), path)
 	}
 	a.file(rxeProvider, rxeProvider)
+	a.file(stdbuf, stdbuf)
 	a.file("/etc/libibverbs.d/rxe.driver", "/etc/libibverbs.d/rxe.driver")
 	a.bytes("/etc/passwd", []byte("root:x:0:0:root:/:/bin/sh\n"))
 	a.bytes("/etc/hosts", []byte("127.0.0.1 localhost\n"))
