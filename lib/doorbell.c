@@ -41,6 +41,7 @@ int doorbell_ring(struct context *context, uint32_t qp_handle)
 	uint64_t *qp_bits = (uint64_t *)(page + DOORBELL_QP_BITS);
 	uint64_t *summary = (uint64_t *)(page + DOORBELL_SUMMARY);
 	uint32_t word = qp_handle / 64;
+	uint64_t bit = UINT64_C(1) << (qp_handle % 64);
 
 	if (unlikely(context->dead || !page))
 		return EIO;
@@ -48,8 +49,13 @@ int doorbell_ring(struct context *context, uint32_t qp_handle)
 		     (!context->objects.qp[qp_handle].can_send && !context->forked)))
 		return EINVAL;
 
-	/* The QP first, then where to find it, then whether anybody looks. */
-	__atomic_fetch_or(&qp_bits[word], UINT64_C(1) << (qp_handle % 64), __ATOMIC_SEQ_CST);
+	/*
+	 * The QP first, then where to find it, then whether anybody looks. If it
+	 * rang before and was not looked at yet, whoever rang first sees to the
+	 * rest; but where another process may have, it can have died over that.
+	 */
+	if ((__atomic_fetch_or(&qp_bits[word], bit, __ATOMIC_SEQ_CST) & bit) && likely(!context->forked))
+		return 0;
 	__atomic_fetch_or(&summary[word / 64], UINT64_C(1) << (word % 64), __ATOMIC_SEQ_CST);
 	if (__atomic_load_n((uint32_t *)(page + DOORBELL_POLL), __ATOMIC_SEQ_CST) == 0)
 		doorbell_wake(context);

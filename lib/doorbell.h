@@ -44,6 +44,26 @@ static inline bool is_doorbell(const void *bytes, size_t length, uint32_t *qp_ha
 	       command.header.in_words == sizeof(command) / 4 && command.wr_count == 0;
 }
 
+/* What libibverbs writes for ibv_req_notify_cq(). */
+struct arm_command {
+	struct ib_uverbs_cmd_hdr header;
+	struct ib_uverbs_req_notify_cq request;
+};
+
+_Static_assert(sizeof(struct arm_command) == 16, "rdma/ib_user_verbs.h");
+
+static inline bool is_arm(const void *bytes, size_t length, struct ib_uverbs_req_notify_cq *request)
+{
+	struct arm_command command;
+
+	if (length != sizeof(command))
+		return false;
+	memcpy(&command, bytes, sizeof(command));
+	*request = command.request;
+	return command.header.command == IB_USER_VERBS_CMD_REQ_NOTIFY_CQ &&
+	       command.header.in_words == sizeof(command) / 4;
+}
+
 /* 0 or an errno; does not touch errno itself. */
 int doorbell_ring(struct context *context, uint32_t qp_handle);
 

@@ -23,6 +23,7 @@
 EXPORT ssize_t write(int fd, const void *bytes, size_t length)
 {
 	struct context *context = context_of(fd);
+	struct ib_uverbs_req_notify_cq arm;
 	uint32_t qp_handle;
 	int error;
 
@@ -31,16 +32,18 @@ EXPORT ssize_t write(int fd, const void *bytes, size_t length)
 			return cm_write(fd, bytes, length);
 		return REAL(write)(fd, bytes, length);
 	}
-	if (likely(is_doorbell(bytes, length, &qp_handle))) {
+	if (likely(is_doorbell(bytes, length, &qp_handle)))
 		error = doorbell_ring(context, qp_handle);
-		if (likely(!error))
-			return (ssize_t)length;
-		errno = error;
-		return -1;
-	}
-	if (!process_is_owner() || !context_owns(context, fd))
+	else if (likely(is_arm(bytes, length, &arm)))
+		error = doorbell_arm(context, arm.cq_handle, arm.solicited_only);
+	else if (!process_is_owner() || !context_owns(context, fd))
 		return REAL(write)(fd, bytes, length);
-	return uverbs_write(context, bytes, length);
+	else
+		return uverbs_write(context, bytes, length);
+	if (likely(!error))
+		return (ssize_t)length;
+	errno = error;
+	return -1;
 }
 
 /* What the kernel does with any file, without asking its driver. */

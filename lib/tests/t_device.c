@@ -141,6 +141,10 @@ static void doorbells_ring(void)
 	CHECK(modify_qp(fd, qp.handle, 3) == 0 && doorbell(fd, (uint32_t)qp.handle) == 0);
 	CHECK(mock(fd, MOCK_BELLS, 0, 0, 0, answer) == 0);
 	CHECK(answer[0] == 1ull << qp.handle && answer[1] == 1 && answer[2] == 1);
+	for (int i = 0; i < 3; i++) /* the router has yet to look: woken once */
+		CHECK(doorbell(fd, (uint32_t)qp.handle) == 0);
+	CHECK(mock(fd, MOCK_BELLS, 0, 0, 0, answer) == 0);
+	CHECK(answer[0] == 1ull << qp.handle && answer[1] == 1 && answer[2] == 1);
 	CHECK(mock(fd, MOCK_POLL, 1, 0, 0, NULL) == 0);
 	CHECK(doorbell(fd, (uint32_t)qp.handle) == 0);
 	CHECK(mock(fd, MOCK_BELLS, 0, 0, 0, answer) == 0);
@@ -188,20 +192,17 @@ static void raw_write_once(int fd)
 static void doorbells_are_cheap(void)
 {
 	int fd = device(NULL), null = open("/dev/null", O_WRONLY), cq = create_cq(fd, 1, 3, -1, NULL);
-	double polled, woken, plain, raw;
+	double pending, plain, raw;
 	struct qp qp;
 
 	CHECK(create_qp(fd, cq, cq, 0, &qp) == 0 && modify_qp(fd, qp.handle, 3) == 0);
 	benchmarked = (uint32_t)qp.handle;
-	CHECK(mock(fd, MOCK_POLL, 1, 0, 0, NULL) == 0);
-	polled = nanoseconds(fd, ring_once);
-	CHECK(mock(fd, MOCK_POLL, 0, 0, 0, NULL) == 0);
-	woken = nanoseconds(fd, ring_once);
+	pending = nanoseconds(fd, ring_once);
 	plain = nanoseconds(null, write_once);
 	raw = nanoseconds(null, raw_write_once);
-	note("a doorbell: %.0f ns to a router that polls, %.0f ns with the eventfd", polled, woken);
+	note("a doorbell that is pending: %.0f ns", pending);
 	note("write() to /dev/null: %.0f ns, without the library %.0f ns", plain, raw);
-	CHECK(polled < 2000);
+	CHECK(pending < 2000);
 }
 
 static void duplicates_are_the_device(void)

@@ -159,6 +159,25 @@ static void child_commands_by_joining(void)
 	CHECK(mock(fd, MOCK_STATS, 0, 0, 0, answer) == 0 && answer[0] == 1);
 }
 
+/* One that rang may have died before it woke the router: the others do not rely on it. */
+static void each_ring_wakes_after_a_fork(void)
+{
+	int fd = device(NULL), cq = create_cq(fd, 1, 10, -1, NULL);
+	uint64_t answer[4];
+	struct qp qp;
+	pid_t child;
+
+	CHECK(create_qp(fd, cq, cq, 0, &qp) == 0 && modify_qp(fd, qp.handle, 3) == 0);
+	child = fork();
+	if (child == 0) {
+		CHECK(doorbell(fd, (uint32_t)qp.handle) == 0);
+		_exit(0);
+	}
+	await(child);
+	CHECK(doorbell(fd, (uint32_t)qp.handle) == 0);
+	CHECK(mock(fd, MOCK_BELLS, 0, 0, 0, answer) == 0 && answer[0] == 1ull << qp.handle && answer[2] == 2);
+}
+
 /* The context lives while the child does, and no longer. */
 static void child_goes_on_alone(void)
 {
@@ -338,6 +357,7 @@ static const struct test tests[] = {
 	TEST(large_memory_is_split_on_write),
 	TEST(child_outlives_registration),
 	TEST(child_commands_by_joining),
+	TEST(each_ring_wakes_after_a_fork),
 	TEST(child_goes_on_alone),
 	TEST(idle_child_does_not_hold_the_connection),
 	TEST(child_that_dies_at_once),
