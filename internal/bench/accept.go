@@ -77,6 +77,7 @@ var sections = []struct {
 	{"idle", (*acceptance).idle},
 	{"hosts", (*acceptance).hosts},
 	{"sockets", (*acceptance).sockets},
+	{"policies", (*acceptance).policies},
 }
 
 // SectionNames are the sections of Accept.

@@ -17,7 +17,7 @@ const (
 )
 
 // isolation is the figure: latency of 64-byte ping-pongs alone, and beside 100 queue pairs that send 1 MiB messages, with the ping-pong's
-// container in the high class and without any policy.
+// containers in the high class and without any policy.
 func isolation(ctx context.Context, o Options) ([]*Figure, error) {
 	f := &Figure{Name: "isolation", Title: "64-byte ping-pong, one way", XName: "", X: named("alone", "beside 100 greedy, high", "beside 100 greedy, no policy"),
 		YName: "µs", Y: twoDigits}
@@ -38,11 +38,11 @@ func isolation(ctx context.Context, o Options) ([]*Figure, error) {
 // beside measures the ping-pong: 0 alone, 1 in the high class beside greed, 2 the same without a policy.
 func beside(ctx context.Context, w *World, server, client *Container, x int, l *Latency) (err error) {
 	if x == 1 {
-		spec := fmt.Sprintf("{select: {container: %s}, class: high}", client.name)
-		if err = w.Apply(ctx, "Priority", spec); err != nil {
+		high := func(c *Container) string { return fmt.Sprintf("{select: {container: %s}, class: high}", c.name) }
+		if err = w.Apply(ctx, "Priority", high(server), high(client)); err != nil {
 			return err
 		}
-		defer func() { _ = w.Forget(ctx, "priority") }()
+		defer func() { _ = w.Forget(ctx, "Priority", 2) }()
 		time.Sleep(settle) // it holds
 	}
 	if x > 0 {

@@ -119,7 +119,7 @@ func limiterCost(ctx context.Context, w *World, server, client *Container, f *Fi
 	if _, err := pairUp(ctx, server, client, argv, watchRouter(0)); err != nil {
 		return err
 	}
-	if err := w.Forget(ctx, "ratelimit"); err != nil {
+	if err := w.Forget(ctx, "RateLimit", 1); err != nil {
 		return err
 	}
 	paced := append(slices.Clone(argv), "--rate_limit", strconv.Itoa(costRate), "--rate_units", "g", "--rate_limit_type", "SW", "--burst_size", "1")

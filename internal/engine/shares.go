@@ -26,7 +26,7 @@ type shares struct {
 
 const (
 	awake    = 1_000_000   // ns for which a class is awake after a turn
-	lull     = 20_000      // ns
+	lull     = 50_000      // ns
 	patience = 100_000     // ns
 	short    = Quantum / 4 // bytes
 )
