@@ -177,6 +177,7 @@ static int dereg_mr(struct context *context, const struct command *command)
 	return error;
 }
 
+/* Of another shape than the one write() lets through at once. */
 static int req_notify_cq(struct context *context, const struct command *command)
 {
 	struct ib_uverbs_req_notify_cq request;

@@ -13,8 +13,6 @@ const (
 	udMTU   = 4096 // of the port
 	// datagramsKept is how many datagrams of a queue pair wait for a receive.
 	datagramsKept = 512
-	// offCore is how long it waits, in ns: longer than a program that is there is ever off its core.
-	offCore = 500_000_000
 )
 
 // SendDatagram sends the current UD work request (qp.Send, its Length set) to one address and says what it came to; the caller completes it, and
@@ -181,7 +179,7 @@ func (c *Conn) Datagrams(env *Env) engine.Verdict {
 	for len(q.list) > 0 {
 		k := q.list[0]
 		if !ended && !c.hand(env, &k.a, &k.grh) {
-			if env.Now-k.at < offCore {
+			if env.Now-k.at < verbs.OffCoreTime {
 				break
 			}
 			env.Host.Counters.DropNoRecv.Add(1)

@@ -98,7 +98,7 @@ func TestDatagrams(t *testing.T) {
 		t.Fatal("a datagram does not wait for its receive")
 	}
 	d.send(verbs.OpSend, 10, vt.QKey)
-	d.settle(offCore + 1_000_000)
+	d.settle(verbs.OffCoreTime + 1_000_000)
 	d.b.q.Recv(vt.RR(5, d.dst.SGE(0, 100)))
 	d.settle(1_000_000)
 	drops("drop_no_receive", 1)

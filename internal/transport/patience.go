@@ -20,7 +20,7 @@ func (c *Conn) bearing() int64 {
 	case c.qp.Type == verbs.TypeRC && a.AckTimeout != 0:
 		return min(lookLast, verbs.AckTime(a.AckTimeout)/2)
 	case c.qp.Type == verbs.TypeUC && c.sack && !c.resp.passed && !c.qp.NeverPosted():
-		return offCore
+		return verbs.OffCoreTime
 	}
 	return lookLast
 }

@@ -88,7 +88,7 @@ func TestAssuredUCNobodyListens(t *testing.T) {
 
 		// The program is off its core for a while: nothing is lost.
 		post(1)
-		w.settle(offCore / 2)
+		w.settle(verbs.OffCoreTime / 2)
 		b.q.Recv(vt.RR(101, dst.SGE(0, 4096)))
 		w.settle(10_000_000)
 		w.want(0, 1, verbs.WCSuccess)
@@ -98,7 +98,7 @@ func TestAssuredUCNobodyListens(t *testing.T) {
 		for i := range uint64(4) {
 			post(2 + i)
 		}
-		w.settle(offCore + 5*lookLast)
+		w.settle(verbs.OffCoreTime + 5*lookLast)
 		for i := range uint64(4) {
 			w.want(0, 2+i, verbs.WCSuccess)
 		}

@@ -11,6 +11,7 @@ import (
 const (
 	ackTimeoutUnit = 4096        // of the ACK timeout (IBTA 9.7.6.1.3)
 	PeerGoneTime   = 500_000_000 // patience with a dead peer where the program set no timeout
+	OffCoreTime    = 500_000_000 // longer than a program that is there is ever off its core: UC and UD wait so long for its receive
 )
 
 // rnrTimer is IBTA table 45: the RNR NAK timer codes in units of 10 µs.

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/test/host"
 )
 
@@ -20,9 +19,6 @@ const (
 // hears is how long the end of a peer may take to be heard: the programs' retry time is half a second, a lease here two seconds, the rest is
 // for a busy machine.
 const hears = 15 * time.Second
-
-// leftTime is how long something may be left: what ended while its router was dead, the next one keeps for it to come back.
-const leftTime = container.ReturnTime + 15*time.Second
 
 const (
 	retries = "transport retry counter exceeded"
@@ -123,7 +119,7 @@ func wantLife(t *testing.T, c *host.Cluster) {
 	t.Helper()
 	for _, h := range c.Hosts {
 		h.RouterAlive(t)
-		h.Wait("nothing is left", leftTime, h.Left)
+		h.Wait("nothing is left", 15*time.Second, h.Left)
 	}
 }
 

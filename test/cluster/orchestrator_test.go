@@ -85,6 +85,7 @@ func TestKilledRouter(t *testing.T) {
 		return fmt.Errorf("%+v", rows)
 	})
 	stays.Kill()
+	h.Wait("nothing is left", host.GivenUp, h.Left)
 	wantLife(t, c)
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/freeflow-rdma/freeflow/internal/admin"
+	"github.com/freeflow-rdma/freeflow/internal/container"
 	"github.com/freeflow-rdma/freeflow/internal/vnet"
 )
 
@@ -153,6 +154,9 @@ func (h *Host) Do(f func() error) error { return h.ns.Do(f) }
 
 // Client talks to the router as `freeflow get` does.
 func (h *Host) Client() *admin.Client { return admin.NewClient(h.RunDir) }
+
+// GivenUp is how long something may be left of a container that ended while its router was dead: the next one keeps its address for it.
+const GivenUp = container.ReturnTime + 15*time.Second
 
 // NewIP gives an address that no container of this host has had.
 func (h *Host) NewIP() string {

@@ -12,8 +12,7 @@ const (
 	peerEvery  = 2_000_000 // between looks for a peer that is not ready; becoming ready wakes at once
 	flushFirst = 1_000_000 // between looks for receives posted to a queue pair in error; doubles up to
 	flushLast  = 100_000_000
-	patience   = 100_000_000 // the longest that UD waits for a receive, and others behind it
-	patienceUC = 500_000_000 // the longest that UC does: longer than a program that is there is ever off its core
+	patience   = 100_000_000 // the longest that UD waits for a receive, and others behind it; UC waits for verbs.OffCoreTime
 )
 
 // retryTime is how long a requester tries before it gives up on a peer.
@@ -74,7 +73,7 @@ func waitRecv(w *engine.Worker, qp, peer *verbs.QP) bool {
 
 func longest(qp *verbs.QP) int64 {
 	if qp.Type == verbs.TypeUC {
-		return patienceUC
+		return verbs.OffCoreTime
 	}
 	return patience
 }
